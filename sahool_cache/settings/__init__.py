@@ -1,0 +1,11 @@
+"""
+How a client finds its group and how it behaves: keyword > URL > environment > ``.env`` > default.
+"""
+
+from __future__ import annotations
+
+from sahool_cache.settings.fields import AddressMap, ReadFrom
+from sahool_cache.settings.model import RedisSettings
+from sahool_cache.settings.tls import TLSSettings, ssl_context
+
+__all__ = ["AddressMap", "ReadFrom", "RedisSettings", "TLSSettings", "ssl_context"]
