@@ -1,0 +1,42 @@
+"""
+What a node is told, and what it tells: plain values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sahool_cache.address import Address
+
+__all__ = ["LaneOptions", "NodeStats"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneOptions:
+    """
+    What every lane of a client has in common; seconds.
+    """
+
+    count: int = 1
+    budget: float = 10.0
+    quiet_after: float = 0.2
+    silence_limit: float = 5.0
+    decode: bool = False
+    limit: int = 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeStats:
+    """
+    One server as the client sees it now.
+    """
+
+    address: Address
+    role: str | None
+    lanes: int
+    in_flight: int
+    answered: int
+    quiet: bool
+    exclusive: int
+    rtt: float | None
+    fault: str | None

@@ -1,0 +1,63 @@
+"""
+Arguments to bytes: hiredis packs, and what it does not take is encoded as redis-py would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
+
+from hiredis import pack_command
+from redis.exceptions import DataError
+
+__all__ = ["pack", "pack_all"]
+
+_PLAIN = frozenset({bytes, str, float})
+"""Types that hiredis packs by itself, whatever their value."""
+
+_LONG = 1 << 2048
+"""hiredis crashes on an int that Python refuses to print; 617 digits it always prints."""
+
+
+def pack(args: Sequence[Any]) -> bytes:
+    """
+    One command in the Redis protocol.
+
+    Raises redis-py's `DataError` for what redis-py refuses too (``None``, ``bool``,
+    containers), before anything is sent.
+    """
+    for arg in args:
+        kind = arg.__class__
+        if kind not in _PLAIN and (kind is not int or not -_LONG < arg < _LONG):
+            args = tuple(map(_encode, args))
+            break
+    try:
+        packed: bytes = pack_command(cast("Any", args if args.__class__ is tuple else tuple(args)))
+    except UnicodeEncodeError as error:
+        raise DataError(f"An argument cannot be sent as UTF-8: {error.reason}") from None
+    return packed
+
+
+def pack_all(commands: Iterable[Sequence[Any]]) -> list[bytes]:
+    """
+    Each command packed; raises before the first is sent if any of them cannot be.
+    """
+    return [pack(command) for command in commands]
+
+
+def _encode(value: Any) -> bytes | str:
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value)
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, float):
+        return repr(float(value))
+    if isinstance(value, int) and not isinstance(value, bool):
+        try:
+            return str(int(value))
+        except ValueError:
+            raise DataError("An int of more than 4300 digits cannot be sent") from None
+    raise DataError(
+        f"Invalid input of type: {type(value).__name__!r}. "
+        "Convert to a bytes, string, int or float first."
+    )

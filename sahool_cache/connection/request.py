@@ -1,0 +1,201 @@
+"""
+What is sent: one command, one that waits at the server, or several together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from sahool_cache.commands import lookup, with_wait
+from sahool_cache.connection.entries import Flipped, Timed, read_error
+from sahool_cache.connection.faults import judge
+from sahool_cache.connection.lane import Lane
+from sahool_cache.connection.packing import pack, pack_all
+from sahool_cache.errors import Verdict
+
+__all__ = ["Batch", "Blocking", "Single"]
+
+CHUNK = 100
+"""Commands of a batch that are joined into one write: the server works while we go on."""
+
+
+class Single:
+    """
+    One command. `flipped` asks for the reply decoded the other way than the lane does.
+    """
+
+    __slots__ = ("_packed", "args", "flipped", "spec")
+
+    def __init__(self, args: Sequence[Any], *, flipped: bool = False) -> None:
+        self.spec, self.args = lookup(args)
+        self.flipped = flipped
+        self._packed = pack(self.args)
+
+    @property
+    def name(self) -> str:
+        """
+        The command's name, with its sub-command.
+        """
+        return self.spec.name
+
+    @property
+    def reads(self) -> bool:
+        """
+        Whether a replica may serve it.
+        """
+        return self.spec.reads
+
+    @property
+    def repeatable(self) -> bool:
+        """
+        Whether it may run twice.
+        """
+        return self.spec.repeatable(self.args[len(self.spec.words) :])
+
+    @property
+    def cursor(self) -> bool:
+        """
+        Whether all of its pages must go to one server.
+        """
+        return self.spec.cursor
+
+    @property
+    def urgent(self) -> bool:
+        """
+        Whether it is for a server that answers nothing else: it ends what blocks it.
+        """
+        return self.spec.name in ("SCRIPT KILL", "FUNCTION KILL", "SHUTDOWN")
+
+    @property
+    def needs_own(self) -> bool:
+        """
+        Whether it must not share a connection: it waits at the server, or nobody knows what
+        it does to its connection.
+        """
+        if self.spec.wait is not None:
+            return self.spec.wait(self.args[len(self.spec.words) :]) is not None
+        return self.urgent or (not self.spec.known and "." not in self.spec.name)
+
+    def submit(self, lane: Lane) -> asyncio.Future[Any]:
+        """
+        The future reply.
+        """
+        future: asyncio.Future[Any] = lane.submit_as(
+            self._packed, Flipped if self.flipped else Timed
+        )
+        return future
+
+    def checked(self, reply: Any) -> Any:
+        """
+        The reply as it is: an error reply has been raised already.
+        """
+        return reply
+
+
+class Blocking(Single):
+    """
+    One command that waits at the server for `seconds`, 0 for without end.
+    """
+
+    __slots__ = ("_until", "seconds")
+
+    def __init__(self, args: Sequence[Any], seconds: float, *, flipped: bool = False) -> None:
+        super().__init__(args, flipped=flipped)
+        self.seconds = seconds
+        self._until: float | None = None
+
+    @property
+    def left(self) -> float:
+        """
+        The seconds that it has still to wait at the server; 0 for without end.
+        """
+        if self._until is None or not self.seconds:
+            return self.seconds
+        return max(self._until - asyncio.get_running_loop().time(), 0.001)
+
+    def submit(self, lane: Lane) -> asyncio.Future[Any]:
+        """
+        The future reply; a second submission waits only for what is left of the time.
+        """
+        if self._until is None:
+            self._until = asyncio.get_running_loop().time() + self.seconds
+        elif self.seconds:
+            size = len(self.spec.words)
+            args = with_wait(self.spec.name, self.args[size:], self.left)
+            self._packed = pack((*self.args[:size], *args))
+        return super().submit(lane)
+
+
+class Batch:
+    """
+    Several commands with nothing in between; their replies in order, errors among them.
+
+    A `transaction` starts with MULTI and ends with EXEC, maybe after commands of its own kind
+    such as SCRIPT LOAD. `flips` are the places of replies that are decoded the other way than
+    the lane does.
+    """
+
+    __slots__ = (
+        "_chunks", "_need", "cursor", "flips", "name", "needs_own", "reads", "repeatable",
+        "transaction", "urgent",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        commands: Sequence[Sequence[Any]],
+        *,
+        transaction: bool,
+        reads: bool,
+        repeatable: bool,
+        needs_own: bool = False,
+        flips: frozenset[int] = frozenset(),
+    ) -> None:
+        self.name = "MULTI/EXEC" if transaction else "a pipeline"
+        self.transaction = transaction
+        self.reads = reads
+        self.repeatable = repeatable
+        self.needs_own = needs_own
+        self.cursor = self.urgent = False
+        self.flips = flips
+        self._need = len(commands)
+        packed = pack_all(commands)  # all of them, so that a bad argument sends nothing
+        self._chunks = [b"".join(packed[i : i + CHUNK]) for i in range(0, len(packed), CHUNK)]
+
+    def submit(self, lane: Lane) -> asyncio.Future[list[Any]]:
+        """
+        The future replies.
+        """
+        return lane.submit_group(self._chunks, self._need, self.flips)
+
+    def checked(self, replies: list[Any]) -> list[Any]:
+        """
+        The replies, unless they say that nothing at all ran: then that reply is raised.
+        """
+        if self.transaction:
+            refusal = _why_aborted(replies)
+        else:
+            refusal = next((reply for reply in replies[:1] if _nothing_ran(reply)), None)
+            if refusal is not None and not all(map(_nothing_ran, replies)):
+                refusal = None
+        if refusal is not None:
+            raise refusal
+        return replies
+
+
+def _nothing_ran(reply: Any) -> bool:
+    return isinstance(reply, Exception) and judge(reply) is Verdict.NOTHING_RAN
+
+
+def _why_aborted(replies: list[Any]) -> Exception | None:
+    """
+    The refusal behind a transaction that a demoted or loading server turned down as a whole.
+    """
+    if not isinstance(replies[-1], Exception):
+        return None
+    said = [reply for reply in replies if isinstance(reply, Exception)]
+    _, _, cause = str(replies[-1]).partition("because of: ")
+    if cause:
+        said.insert(0, read_error(cause))
+    return next(filter(_nothing_ran, said), None)
