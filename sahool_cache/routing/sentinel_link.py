@@ -1,0 +1,191 @@
+"""
+One sentinel: a connection that is kept open, listened to, and asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import Any, Protocol
+
+from redis.exceptions import ResponseError
+
+from sahool_cache.address import Address
+from sahool_cache.routing.discovery import NotMonitored, SentinelView, questions, read_view
+
+__all__ = ["Channel", "SentinelLink"]
+
+BACKOFF_FIRST, BACKOFF_CAP = 0.1, 1.0
+PING_INTERVAL = 1.0
+
+
+class Channel(Protocol):
+    """
+    What a link needs of a connection to a sentinel. Every method raises an `Exception` whose
+    text says why, when the connection does not serve.
+    """
+
+    role: str | None
+
+    async def ask(self, commands: tuple[tuple[str, ...], ...]) -> list[Any]:
+        """
+        The replies in order, errors among them.
+        """
+        ...
+
+    async def listen(self, heard: Callable[[str, str], None]) -> None:
+        """
+        Calls `heard(event, text)` for every event from now on.
+        """
+        ...
+
+    async def wait_lost(self) -> str:
+        """
+        Returns when the connection has ended, with the reason.
+        """
+        ...
+
+    def abort(self, why: str) -> None:
+        """
+        Ends the connection at once.
+        """
+        ...
+
+
+class SentinelLink:
+    """
+    One sentinel. `run()` keeps the connection; `ask()` gives its view of the group.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        name: str,
+        dial: Callable[[Address], Awaitable[Channel]],
+        reachable: Callable[[Address], Address],
+        timeout: float,
+        random: Random,
+        heard: Callable[[str, str], None],
+        on_state: Callable[[SentinelLink], None],
+    ) -> None:
+        self.address = address
+        self.run_id = ""
+        self.error: str | None = "not yet asked"
+        self.connected = False
+        self.listening = False
+        self.misnamed = False
+        self.refusal: str | None = None
+        self._name = name
+        self._dial = dial
+        self._reachable = reachable
+        self._timeout = timeout
+        self._random = random
+        self._heard = heard
+        self._on_state = on_state
+        self._channel: Channel | None = None
+        self._tried = asyncio.Event()
+        self._nudged = asyncio.Event()
+
+    async def run(self) -> None:
+        """
+        Connects and subscribes, again and again, until cancelled.
+        """
+        failures = 0
+        while True:
+            self._nudged.clear()
+            try:
+                await self._connect()
+                failures = 0
+                await self._stay()
+            except Exception as error:  # noqa: BLE001  # whatever it was, it is this sentinel's own trouble
+                self._down(str(error) or type(error).__name__)
+            finally:
+                self._drop("link ended")
+            delay = min(BACKOFF_CAP, BACKOFF_FIRST * 2**failures)
+            failures = min(failures + 1, 16)
+            await self._pause(delay * (1 - self._random.random() / 2))
+
+    async def _connect(self) -> None:
+        async with asyncio.timeout(max(self._timeout, 0.3) * 5):  # dialling has its own, shorter
+            channel = self._channel = await self._dial(self.address)
+            if channel.role not in (None, "sentinel"):
+                raise ConnectionError(
+                    f"is a server of role {channel.role}, not a sentinel (sentinels listen on "
+                    "port 26379 by default)"
+                )
+            try:
+                await channel.listen(self._heard)
+                self.listening = True
+            except ResponseError as error:  # the ACL forbids it: polling alone has to do
+                self.refusal = str(error)
+        self.connected = True
+        self.error = None
+        self._tried.set()
+        self._on_state(self)
+
+    async def _stay(self) -> None:
+        lost = asyncio.create_task(
+            self._need_channel().wait_lost(), name=f"sahool_cache.sentinel {self.address} lost"
+        )
+        try:
+            while not lost.done():
+                async with asyncio.timeout(max(self._timeout, 0.3) * 3):
+                    await self._need_channel().ask((("PING",),))
+                await asyncio.wait({lost}, timeout=PING_INTERVAL)
+        except TimeoutError:
+            raise ConnectionError("does not answer PING") from None
+        finally:
+            lost.cancel()
+        raise ConnectionError(lost.result() if lost.done() and not lost.cancelled() else "lost")
+
+    def _down(self, why: str) -> None:
+        was_connected, self.connected = self.connected, False
+        self.error = why
+        self._tried.set()
+        if was_connected:
+            self._on_state(self)
+
+    def _drop(self, why: str) -> None:
+        channel, self._channel = self._channel, None
+        self.connected = self.listening = False
+        if channel is not None:
+            channel.abort(why)
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._nudged.wait()
+        except TimeoutError:
+            pass
+
+    def hurry(self) -> None:
+        """
+        Ends a pause between two attempts to connect.
+        """
+        self._nudged.set()
+
+    def _need_channel(self) -> Channel:
+        if self._channel is None or not self.connected:
+            raise ConnectionError(self.error or "not connected")
+        return self._channel
+
+    async def ask(self) -> SentinelView:
+        """
+        The sentinel's view, in one round trip. Raises an `Exception` whose text says why not.
+        """
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._tried.wait()
+                replies = await self._need_channel().ask(questions(self._name))
+            view = read_view(self.address, self._name, replies, self._reachable)
+        except TimeoutError:
+            self.error = f"no answer within {self._timeout:g} s"
+            raise ConnectionError(self.error) from None
+        except Exception as error:
+            self.misnamed = isinstance(error, NotMonitored)
+            self.error = str(error) or type(error).__name__
+            raise
+        self.run_id, self.error, self.misnamed = view.run_id, None, False
+        return view
