@@ -1,0 +1,52 @@
+"""
+The asyncio client for Redis and Valkey behind Sentinel.
+"""
+
+from __future__ import annotations
+
+from sahool_cache.address import Address
+from sahool_cache.client import RedisClient
+from sahool_cache.current import close_redis_client, get_redis_client
+from sahool_cache.errors import (
+    CircuitOpenError,
+    ConnectFailedError,
+    DeadlineExceededError,
+    LoginFailedError,
+    MasterUnknownError,
+    NeedsOwnConnectionError,
+    NoReplicaError,
+    OutcomeUnknownError,
+    OverloadedError,
+    ReadOnlyViewError,
+    SahoolCacheError,
+    UnavailableError,
+    UsageError,
+)
+from sahool_cache.events import Event, Observer
+from sahool_cache.routing.topology import Topology
+from sahool_cache.settings import RedisSettings, TLSSettings
+
+__all__ = [
+    "Address",
+    "CircuitOpenError",
+    "ConnectFailedError",
+    "DeadlineExceededError",
+    "Event",
+    "LoginFailedError",
+    "MasterUnknownError",
+    "NeedsOwnConnectionError",
+    "NoReplicaError",
+    "Observer",
+    "OutcomeUnknownError",
+    "OverloadedError",
+    "ReadOnlyViewError",
+    "RedisClient",
+    "RedisSettings",
+    "SahoolCacheError",
+    "TLSSettings",
+    "Topology",
+    "UnavailableError",
+    "UsageError",
+    "close_redis_client",
+    "get_redis_client",
+]

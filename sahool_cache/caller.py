@@ -1,0 +1,188 @@
+"""
+redis-py's async command methods, all of them over one `execute_command`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Protocol, TypeAlias
+
+from redis._parsers.encoders import Encoder
+from redis.client import EMPTY_RESPONSE, NEVER_DECODE
+from redis.commands import AsyncRedisModuleCommands
+from redis.exceptions import DataError, ResponseError
+
+from sahool_cache.commands import SPECS, lookup
+from sahool_cache.connection.packing import pack
+from sahool_cache.connection.request import Blocking, Single
+from sahool_cache.errors import NeedsOwnConnectionError, ReadOnlyViewError
+from sahool_cache.policy.deadline import Deadline
+from sahool_cache.replica_reads import ReplicaReads
+from sahool_cache.wiring.chain import CallOptions, Chain
+
+__all__ = ["Callback", "Caller", "Owner"]
+
+SPECIAL = frozenset({EMPTY_RESPONSE, NEVER_DECODE})
+"""redis-py's own options that say how a reply is read, not how it is shaped."""
+
+Callback: TypeAlias = Callable[..., Any]
+
+
+class Owner(Protocol):
+    """
+    Whose chain serves the calls.
+    """
+
+    chain: Chain | None
+    decode_responses: bool
+    response_callbacks: dict[str, Callback]
+
+    async def ready(self) -> Chain:
+        """
+        The running machinery, started if need be.
+        """
+        ...
+
+
+class _Encoder(Encoder):
+    def encode(self, value: Any) -> Any:
+        try:
+            return super().encode(value)
+        except ValueError as error:  # a lone surrogate, or an int that Python refuses to print
+            raise DataError(f"An argument cannot be sent: {type(error).__name__}") from None
+
+
+class Caller(ReplicaReads, AsyncRedisModuleCommands):  # type: ignore[misc]  # redis-py's two disagree
+    """
+    Every command method of redis-py, with one set of options for its calls.
+    """
+
+    _event_dispatcher: Any = None  # redis-py's mixins name it; nothing here uses it
+
+    def __init__(self, owner: Owner, options: CallOptions, *, quick: bool, decode: bool) -> None:
+        self._owner = owner
+        self.options = options
+        self._quick = quick
+        self._decode = decode
+        self._reads_elsewhere = options.read_from != "master"
+        self.read_only = False
+        self.response_callbacks: dict[str, Callback] = owner.response_callbacks
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        """
+        The reply to any command, shaped as redis-py does; one round trip.
+
+        Raises the server's error reply as redis-py's exception, `UnavailableError` when nothing
+        was changed, `OutcomeUnknownError` when that is not known, `UsageError` before sending.
+        """
+        # The quick way: no queue, no timer, no task. Whatever is unusual takes the other.
+        name: Any = args[0] if args else None
+        spec = SPECS.get(name) if name.__class__ is str else None
+        chain = self._owner.chain
+        if spec is None or chain is None or not (spec.plain and self._quick):
+            return await self._execute(args, options)
+        if options and SPECIAL & options.keys():
+            return await self._execute(args, options)
+        if self._reads_elsewhere and spec.reads:
+            lane = chain.quick_reader() if self.options.read_from != "nearest" else None
+        elif self.read_only:
+            lane = None
+        else:
+            lane = chain.fleet.hot
+        if lane is None or not chain.here():
+            return await self._execute(args, options)
+        packed = pack(args)
+        started = chain.now()
+        try:
+            reply = await lane.submit(packed)
+        except Exception as fault:  # noqa: BLE001  # judged there
+            deadline = Deadline(self.options.timeout, since=started)
+            request = Single(args)
+            reply = await chain.send(request, self.options, deadline=deadline, fault=fault)
+        slow = chain.slow_threshold
+        if chain.now() - started > slow:
+            chain.told(name, chain.now() - started)
+        callback = self.response_callbacks.get(name)
+        if callback is None:
+            return reply
+        options.pop("keys", None)
+        reply = callback(reply, **options)
+        return await reply if inspect.isawaitable(reply) else reply
+
+    async def _execute(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        spec, canonical = lookup(args)
+        if spec.own is not None:
+            raise NeedsOwnConnectionError(
+                f"{spec.name} changes the state of its connection, and connections are shared: "
+                f"{spec.own}"
+            )
+        if self.read_only and not spec.reads:
+            raise ReadOnlyViewError(
+                f"{spec.name} is no read that a replica may serve, and this view only reads"
+            )
+        chain = await self.ready()
+        flipped = self.flips(options)
+        seconds = spec.wait(canonical[len(spec.words) :]) if spec.wait is not None else None
+        started = chain.now()
+        call = self.options
+        if seconds is None:
+            request, deadline = Single(args, flipped=flipped), Deadline(call.timeout)
+        else:
+            request = Blocking(args, seconds, flipped=flipped)
+            deadline = Deadline(seconds + call.timeout if seconds else float("inf"))
+            if not seconds:  # waits without end, so it follows the master wherever it goes
+                call = replace(call, retry="always")
+        try:
+            reply = await chain.send(request, call, deadline=deadline)
+        except ResponseError:
+            if EMPTY_RESPONSE in options:
+                return options[EMPTY_RESPONSE]
+            raise
+        took = chain.now() - started - (seconds or 0.0)
+        if took > chain.slow_threshold and seconds != 0:
+            chain.told(spec.name, took)
+        return await self.shape(args[0], reply, options)
+
+    async def shape(self, name: Any, reply: Any, options: dict[str, Any]) -> Any:
+        """
+        The reply as redis-py's callback for the command shapes it.
+        """
+        key = name.upper() if isinstance(name, str) else None
+        callback = self.response_callbacks.get(key) if key is not None else None
+        if callback is None:
+            return reply
+        shaping = {k: v for k, v in options.items() if k != "keys" and k not in SPECIAL}
+        reply = callback(reply, **shaping)
+        return await reply if inspect.isawaitable(reply) else reply
+
+    async def ready(self) -> Chain:
+        """
+        The running machinery, started if need be.
+        """
+        return await self._owner.ready()
+
+    def flips(self, options: dict[str, Any]) -> bool:
+        """
+        Whether the reply is to be decoded otherwise than the connections do.
+        """
+        return self.options.flipped != (NEVER_DECODE in options and self._decode)
+
+    def get_encoder(self) -> Encoder:
+        """
+        redis-py's encoder with this caller's way of decoding.
+        """
+        return _Encoder("utf-8", "strict", self._decode)
+
+    def get_connection_kwargs(self) -> dict[str, Any]:
+        """
+        What redis-py's own classes ask about connections.
+        """
+        return {"decode_responses": self._decode}
+
+    def set_response_callback(self, command: str, callback: Callback) -> None:
+        """
+        Shapes the replies of that command from now on, for the client and all its views.
+        """
+        self.response_callbacks[command.upper()] = callback

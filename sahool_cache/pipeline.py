@@ -1,0 +1,296 @@
+"""
+Several commands in one round trip: plain batches, MULTI/EXEC, and WATCH on a connection of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from redis.asyncio.client import Pipeline as RedisPipeline
+from redis.client import EMPTY_RESPONSE
+from redis.exceptions import ExecAbortError, RedisError, ResponseError, WatchError
+
+from sahool_cache.caller import Caller
+from sahool_cache.commands import Spec, lookup
+from sahool_cache.connection.borrowed import Borrowed
+from sahool_cache.connection.faults import DialFailed, Expired, LaneLost, judge
+from sahool_cache.connection.packing import pack
+from sahool_cache.connection.request import Batch, Single
+from sahool_cache.errors import (
+    NeedsOwnConnectionError,
+    OutcomeUnknownError,
+    ReadOnlyViewError,
+    UnavailableError,
+    Verdict,
+)
+from sahool_cache.policy.deadline import Deadline
+from sahool_cache.routed_pool import RoutedPool
+from sahool_cache.staged import Staged, batch, first_not_run, repeatable, waits, with_empty
+from sahool_cache.wiring.chain import Chain
+
+__all__ = ["Pipeline"]
+
+
+class Pipeline(RedisPipeline):
+    """
+    redis-py's pipeline, sent over our lanes.
+
+    Without WATCH the whole of it shares a lane and costs one round trip. It is repeated as one
+    call, and only if every command in it may be.
+    """
+
+    def __init__(self, caller: Caller, *, transaction: bool, read_only: bool) -> None:
+        # redis-py's own __init__ does no more than this, with a pool in place of the caller.
+        self._caller = caller
+        self._read_only = read_only
+        self._borrowed: Borrowed | None = None
+        self.connection_pool = cast("Any", RoutedPool(caller))
+        self.connection = None
+        self.response_callbacks = cast("Any", caller.response_callbacks)
+        self.is_transaction = transaction
+        self.shard_hint = None
+        self.watching = False
+        self.command_stack = []
+        self.scripts: set[Any] = set()
+        self.explicit_transaction = False
+
+    def get_encoder(self) -> Any:
+        """
+        The caller's encoder.
+        """
+        return self._caller.get_encoder()
+
+    def get_connection_kwargs(self) -> dict[str, Any]:
+        """
+        What redis-py's own classes ask about connections.
+        """
+        return self._caller.get_connection_kwargs()
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        """
+        Stages a command and returns the pipeline; between WATCH and `multi()` the awaitable reply.
+        """
+        spec, _ = lookup(args)
+        if (self.watching or spec.name == "WATCH") and not self.explicit_transaction:
+            if spec.own is not None and spec.name not in ("WATCH", "UNWATCH"):
+                raise _needs_own(spec)
+            self._check_view(spec)
+            return self.immediate_execute_command(*args, **options)
+        if spec.own is not None:
+            raise _needs_own(spec)
+        self._check_view(spec)
+        self.command_stack.append((args, options))
+        return self
+
+    def _check_view(self, spec: Spec) -> None:
+        if self._read_only and not spec.reads and spec.name not in ("WATCH", "UNWATCH"):
+            raise ReadOnlyViewError(
+                f"{spec.name} is no read that a replica may serve, and this pipeline only reads"
+            )
+
+    async def discard(self) -> None:
+        """
+        Forgets the staged commands; nothing is sent.
+        """
+        self.command_stack = []
+        self.explicit_transaction = False
+
+    async def immediate_execute_command(self, *args: Any, **options: Any) -> Any:
+        """
+        The reply to a command that is sent at once, on the connection that watches.
+
+        Raises `WatchError` when that connection is lost: the watch is gone, start again.
+        """
+        chain = await self._chain()
+        request = Single(args, flipped=self._caller.flips(options))
+        deadline = Deadline(self._caller.options.timeout)
+        try:
+            if self.watching:
+                reply = await self._ask(chain, request, deadline)
+            else:
+                reply = await chain.retry.run(
+                    request, lambda r, d: self._ask(chain, r, d), deadline, "always"
+                )
+        except (LaneLost, Expired, DialFailed, ConnectionError) as fault:
+            await self.reset()
+            raise WatchError(f"the connection that watched was lost ({fault})") from fault
+        self.watching = request.name != "UNWATCH" and (self.watching or request.name == "WATCH")
+        return await self._caller.shape(args[0], reply, options)
+
+    async def _ask(self, chain: Chain, request: Single | Batch, deadline: Deadline) -> Any:
+        if self._borrowed is None:
+            self._borrowed = await chain.borrow(False, "master", deadline)  # noqa: FBT003
+        try:
+            return await deadline.wait(request.submit(self._borrowed.lane), _no_reply)
+        except (LaneLost, Expired, ConnectionError):
+            borrowed, self._borrowed = self._borrowed, None
+            borrowed.cut("a command on it failed")
+            raise
+
+    async def _chain(self) -> Chain:
+        return await self._caller.ready()
+
+    async def execute(self, raise_on_error: bool = True) -> list[Any]:
+        """
+        The replies to all staged commands, in order; one round trip.
+
+        Raises the first error reply, unless `raise_on_error` is False; `WatchError` when a
+        watched key changed or its connection was lost; otherwise like any call.
+        """
+        if not self.command_stack and not self.watching:
+            return []
+        try:
+            chain = await self._chain()
+            stack = cast("list[Staged]", self.command_stack)
+            if self.is_transaction or self.explicit_transaction:
+                replies = await self._execute_as_transaction(chain, stack)
+            else:
+                replies = await self._execute_asbatch(chain, stack)
+            if raise_on_error:
+                self.raise_first_error(cast("Any", stack), replies)
+            return [
+                reply
+                if isinstance(reply, Exception)
+                else await self._caller.shape(args[0], reply, options)
+                for reply, (args, options) in zip(replies, stack, strict=True)
+            ]
+        finally:
+            await self.reset()
+
+    async def _execute_asbatch(self, chain: Chain, stack: list[Staged]) -> list[Any]:
+        call = self._caller.options
+        times = [time for args, _ in stack if (time := waits(args)) is not None]
+        deadline = Deadline(float("inf") if 0 in times else sum(times) + call.timeout)
+        replies: list[Any] = []
+        refusal: Exception | None = None
+        refused: list[Any] = []
+        while True:
+            rest = stack[len(replies) :]
+            loads = self._loads() if not replies else []
+            request = batch(rest, loads, self._flips(rest, len(loads)), needs_own=bool(times))
+            try:
+                got = await chain.send(request, call, deadline=deadline, fault=refusal)
+            except UnavailableError:
+                if not replies:
+                    raise
+                # The first part ran: its replies count, and the others were refused.
+                return replies + with_empty(refused, rest)
+            got = got[len(loads) :]
+            # What a demoted or loading server did not run may be sent again from there on,
+            # if nothing behind it ran that must not run twice: the order stays the caller's.
+            first = first_not_run(got, rest) if call.retry != "never" else None
+            if first is None or deadline.passed:
+                return replies + with_empty(got, rest)
+            replies += with_empty(got[:first], rest[:first])
+            refusal, refused = got[first], got[first:]
+
+    async def _execute_as_transaction(self, chain: Chain, stack: list[Staged]) -> list[Any]:
+        sent = [staged for staged in stack if EMPTY_RESPONSE not in staged[1]]
+        loads = self._loads()
+        call = self._caller.options
+        wire = [*loads, ("MULTI",), *(lookup(args)[1] for args, _ in sent), ("EXEC",)]
+        batch = Batch(
+            wire,
+            transaction=True,
+            reads=all(lookup(args)[0].reads for args, _ in sent),
+            repeatable=all(repeatable(args) for args, _ in sent),
+            flips=frozenset(range(len(wire)) if call.flipped else ()),
+        )
+        if self.watching:
+            replies = await self._execute_watched(chain, batch)
+        else:
+            replies = await chain.send(batch, call)
+        self.watching = False
+        return self._merge(stack, replies[len(loads) :])
+
+    async def _execute_watched(self, chain: Chain, batch: Batch) -> list[Any]:
+        if self._borrowed is None:
+            raise WatchError("the connection that watched was lost")
+        try:
+            replies = await self._ask(chain, batch, Deadline(self._caller.options.timeout))
+            return batch.checked(replies)
+        except (LaneLost, Expired) as fault:
+            if isinstance(fault, LaneLost) and not fault.sent:
+                raise WatchError(f"the connection that watched was lost ({fault})") from fault
+            raise OutcomeUnknownError(
+                f"{batch.name} was sent and no answer came ({fault}): it may or may not have run",
+                command=batch.name,
+            ) from fault
+        except Exception as refusal:
+            if judge(refusal) is Verdict.NOTHING_RAN:
+                raise WatchError(f"the server did not run it ({refusal})") from refusal
+            raise
+
+    def _merge(self, stack: list[Staged], replies: list[Any]) -> list[Any]:
+        """
+        The results inside EXEC's reply, with what was refused while queueing at its place.
+        """
+        said = iter(replies[1:-1])
+        refused: list[tuple[int, Any]] = []
+        for place, (args, options) in enumerate(stack):
+            reply = options[EMPTY_RESPONSE] if EMPTY_RESPONSE in options else next(said)
+            if EMPTY_RESPONSE in options:
+                refused.append((place, reply))
+            elif isinstance(reply, ResponseError):
+                self.annotate_exception(reply, place + 1, args)
+                refused.append((place, reply))
+        results = replies[-1]
+        if isinstance(results, ExecAbortError) and refused:
+            raise refused[0][1] from results
+        if isinstance(results, Exception):
+            raise results
+        if results is None:
+            raise WatchError("Watched variable changed.")
+        for place, reply in refused:
+            results.insert(place, reply)
+        if len(results) != len(stack):
+            raise ResponseError("Wrong number of response items from pipeline execution")
+        return cast("list[Any]", results)
+
+    def _loads(self) -> list[tuple[Any, ...]]:
+        # Sent along each time: a fresh master knows no script, and asking costs a round trip.
+        return [("SCRIPT", "LOAD", script.script) for script in self.scripts]
+
+    def _flips(self, stack: list[Staged], offset: int) -> frozenset[int]:
+        return frozenset(
+            place + offset
+            for place, (_, options) in enumerate(stack)
+            if self._caller.flips(options)
+        )
+
+    async def load_scripts(self) -> None:
+        """
+        Nothing to do: `execute` sends the scripts along.
+        """
+
+    async def reset(self) -> None:  # type: ignore[override]
+        """
+        Forgets what was staged, and hands the watching connection back.
+        """
+        borrowed, self._borrowed = self._borrowed, None
+        watching, self.watching = self.watching, False
+        self.command_stack = []
+        self.scripts = set()
+        self.explicit_transaction = False
+        if borrowed is None:
+            return
+        try:
+            if watching:
+                await Deadline(1.0).wait(borrowed.lane.submit(pack((b"UNWATCH",))), _no_reply)
+        except (RedisError, LaneLost, Expired, ConnectionError):
+            borrowed.cut("UNWATCH failed")
+        except BaseException:
+            borrowed.cut("cancelled")
+            raise
+        else:
+            borrowed.give_back()
+
+
+def _needs_own(spec: Spec) -> NeedsOwnConnectionError:
+    return NeedsOwnConnectionError(
+        f"{spec.name} changes the state of its connection and cannot be staged: {spec.own}"
+    )
+
+
+def _no_reply() -> Exception:
+    return Expired("no reply within the budget")
