@@ -1,0 +1,3 @@
+"""
+The demo: a real group loses its master twice, live, under traffic from two clients.
+"""
