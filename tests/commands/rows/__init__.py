@@ -1,0 +1,3 @@
+"""
+What is called on both clients, by kind of data.
+"""
