@@ -16,7 +16,7 @@ from redis.exceptions import DataError, ResponseError
 
 from sahool_cache.commands import SPECS, lookup
 from sahool_cache.connection.packing import pack
-from sahool_cache.connection.request import Blocking, Single
+from sahool_cache.connection.request import Blocking, Confirmation, Single
 from sahool_cache.errors import NeedsOwnConnectionError, ReadOnlyViewError
 from sahool_cache.policy.deadline import Deadline
 from sahool_cache.replica_reads import ReplicaReads
@@ -130,7 +130,8 @@ class Caller(ReplicaReads, AsyncRedisModuleCommands):  # type: ignore[misc]  # r
         if seconds is None:
             request, deadline = Single(args, flipped=flipped), Deadline(call.timeout)
         else:
-            request = Blocking(args, seconds, flipped=flipped)
+            kind = Confirmation if spec.name in ("WAIT", "WAITAOF") else Blocking
+            request = kind(args, seconds, flipped=flipped)
             deadline = Deadline(seconds + call.timeout if seconds else float("inf"))
             if not seconds:  # waits without end, so it follows the master wherever it goes
                 call = replace(call, retry="always")

@@ -8,6 +8,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from redis.exceptions import NoPermissionError
+
 from sahool_cache.commands import lookup, with_wait
 from sahool_cache.connection.entries import Flipped, Timed, read_error
 from sahool_cache.connection.faults import judge
@@ -15,10 +17,14 @@ from sahool_cache.connection.lane import Lane
 from sahool_cache.connection.packing import pack, pack_all
 from sahool_cache.errors import Verdict
 
-__all__ = ["Batch", "Blocking", "Single"]
+__all__ = ["Batch", "Blocking", "Confirmation", "Single"]
 
 CHUNK = 100
 """Commands of a batch that are joined into one write: the server works while we go on."""
+
+_MARK_CHANNEL = "sahool_cache:wait"
+_MARK = pack((b"SPUBLISH", _MARK_CHANNEL, b""))
+"""A write that changes no data: replicated like any other, and heard by nobody."""
 
 
 class Single:
@@ -126,6 +132,37 @@ class Blocking(Single):
             args = with_wait(self.spec.name, self.args[size:], self.left)
             self._packed = pack((*self.args[:size], *args))
         return super().submit(lane)
+
+
+class Confirmation(Blocking):
+    """
+    WAIT or WAITAOF for all that was written before it, on whatever connection.
+
+    The server waits for the last write of the asking connection only, and not at all on one that
+    has written nothing: so this one writes first.
+    """
+
+    __slots__ = ()
+
+    def submit(self, lane: Lane) -> asyncio.Future[Any]:
+        """
+        The future replies to the mark and to the command; the latter asks again from the start.
+        """
+        return lane.submit_group([_MARK + self._packed], 2)
+
+    def checked(self, reply: Any) -> Any:
+        """
+        The command's own reply. Raises the refusal of either.
+        """
+        mark, answer = reply
+        if isinstance(mark, NoPermissionError):
+            raise NoPermissionError(
+                f"{self.name} needs the right to SPUBLISH to {_MARK_CHANNEL}: {mark}"
+            ) from mark
+        for each in (mark, answer):
+            if isinstance(each, Exception):
+                raise each
+        return answer
 
 
 class Batch:

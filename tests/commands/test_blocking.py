@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from sahool_cache import RedisClient
 from sahool_cache.embedded import EmbeddedSentinel
@@ -178,6 +178,30 @@ async def test_wait_counts_the_replicas(calm_redis: RedisClient) -> None:
     await calm_redis.set("a", 1)
     assert await calm_redis.wait(2, 5000) == 2
     assert await calm_redis.wait(99, 50) == 2
+
+
+async def test_wait_is_about_what_was_written_on_any_connection(
+    group: EmbeddedSentinel, redis: RedisClient
+) -> None:
+    await redis.set("a", 1)
+    assert await redis.wait(2, 5000) == 2
+    for replica in group.replicas:
+        await group.pause(replica)
+    await redis.set("a", 2)
+    assert await redis.wait(1, 100) == 0
+    assert await redis.wait(1, 100) == 0, "nor on the same connection again"
+    await group.resume(group.replicas[0])
+    assert await redis.wait(1, 5000) == 1
+    assert await redis.execute_command("WAITAOF", 0, 1, 5000) == [0, 0]  # no AOF here
+
+
+async def test_wait_without_the_right_to_mark_says_so(calm_redis: RedisClient) -> None:
+    await calm_redis.acl_setuser("waits", enabled=True, nopass=True, categories=["+@all"])
+    settings = calm_redis.settings.model_copy(update={"username": "waits", "password": "any"})
+    async with RedisClient(settings) as redis:
+        with pytest.raises(NoPermissionError, match="sahool_cache:wait"):
+            await redis.wait(1, 100)
+    await calm_redis.acl_deluser("waits")
 
 
 async def test_a_timeout_that_is_none_is_refused_by_the_server_and_hangs_nobody(
