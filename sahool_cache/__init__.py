@@ -15,6 +15,7 @@ from sahool_cache.errors import (
     MasterUnknownError,
     NeedsOwnConnectionError,
     NoReplicaError,
+    NotDurableError,
     OutcomeUnknownError,
     OverloadedError,
     ReadOnlyViewError,
@@ -22,7 +23,9 @@ from sahool_cache.errors import (
     UnavailableError,
     UsageError,
 )
-from sahool_cache.events import Event, Observer
+from sahool_cache.events import Event
+from sahool_cache.incident import Incident
+from sahool_cache.observers import Observer
 from sahool_cache.routing.topology import Topology
 from sahool_cache.settings import RedisSettings, TLSSettings
 
@@ -32,10 +35,12 @@ __all__ = [
     "ConnectFailedError",
     "DeadlineExceededError",
     "Event",
+    "Incident",
     "LoginFailedError",
     "MasterUnknownError",
     "NeedsOwnConnectionError",
     "NoReplicaError",
+    "NotDurableError",
     "Observer",
     "OutcomeUnknownError",
     "OverloadedError",

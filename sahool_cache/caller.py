@@ -18,9 +18,9 @@ from sahool_cache.commands import SPECS, lookup
 from sahool_cache.connection.packing import pack
 from sahool_cache.connection.request import Blocking, Confirmation, Single
 from sahool_cache.errors import NeedsOwnConnectionError, ReadOnlyViewError
-from sahool_cache.policy.deadline import Deadline
 from sahool_cache.replica_reads import ReplicaReads
-from sahool_cache.wiring.chain import CallOptions, Chain
+from sahool_cache.wiring.chain import Chain
+from sahool_cache.wiring.options import CallOptions
 
 __all__ = ["Callback", "Caller", "Owner"]
 
@@ -66,6 +66,7 @@ class Caller(ReplicaReads, AsyncRedisModuleCommands):  # type: ignore[misc]  # r
         self.options = options
         self._quick = quick
         self._decode = decode
+        self._durable = options.durability != 0
         self._reads_elsewhere = options.read_from != "master"
         self.read_only = False
         self.response_callbacks: dict[str, Callback] = owner.response_callbacks
@@ -83,10 +84,12 @@ class Caller(ReplicaReads, AsyncRedisModuleCommands):  # type: ignore[misc]  # r
         chain = self._owner.chain
         if spec is None or chain is None or not (spec.plain and self._quick):
             return await self._execute(args, options)
+        if self._durable and spec.writes:
+            return await self._execute(args, options)
         if options and SPECIAL & options.keys():
             return await self._execute(args, options)
         if self._reads_elsewhere and spec.reads:
-            lane = chain.quick_reader() if self.options.read_from != "nearest" else None
+            lane = chain.servers.quick_reader() if self.options.read_from != "nearest" else None
         elif self.read_only:
             lane = None
         else:
@@ -94,16 +97,17 @@ class Caller(ReplicaReads, AsyncRedisModuleCommands):  # type: ignore[misc]  # r
         if lane is None or not chain.here():
             return await self._execute(args, options)
         packed = pack(args)
+        deadline = None
         started = chain.now()
         try:
             reply = await lane.submit(packed)
         except Exception as fault:  # noqa: BLE001  # judged there
-            deadline = Deadline(self.options.timeout, since=started)
+            deadline = self.options.deadline(since=started)
             request = Single(args)
             reply = await chain.send(request, self.options, deadline=deadline, fault=fault)
         slow = chain.slow_threshold
         if chain.now() - started > slow:
-            chain.told(name, chain.now() - started)
+            chain.told(name, chain.now() - started, deadline.waited if deadline else 0.0)
         callback = self.response_callbacks.get(name)
         if callback is None:
             return reply
@@ -127,12 +131,12 @@ class Caller(ReplicaReads, AsyncRedisModuleCommands):  # type: ignore[misc]  # r
         seconds = spec.wait(canonical[len(spec.words) :]) if spec.wait is not None else None
         started = chain.now()
         call = self.options
+        deadline = call.deadline(waits=seconds)
         if seconds is None:
-            request, deadline = Single(args, flipped=flipped), Deadline(call.timeout)
+            request = Single(args, flipped=flipped)
         else:
             kind = Confirmation if spec.name in ("WAIT", "WAITAOF") else Blocking
             request = kind(args, seconds, flipped=flipped)
-            deadline = Deadline(seconds + call.timeout if seconds else float("inf"))
             if not seconds:  # waits without end, so it follows the master wherever it goes
                 call = replace(call, retry="always")
         try:
@@ -143,7 +147,7 @@ class Caller(ReplicaReads, AsyncRedisModuleCommands):  # type: ignore[misc]  # r
             raise
         took = chain.now() - started - (seconds or 0.0)
         if took > chain.slow_threshold and seconds != 0:
-            chain.told(spec.name, took)
+            chain.told(spec.name, took, deadline.waited)
         return await self.shape(args[0], reply, options)
 
     async def shape(self, name: Any, reply: Any, options: dict[str, Any]) -> Any:

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Iterable
+from datetime import timedelta
 from random import Random
 from types import TracebackType
 from typing import Any, Self
@@ -15,18 +16,18 @@ from typing import Any, Self
 from redis._parsers.helpers import get_response_callbacks  # type: ignore[attr-defined]
 
 from sahool_cache import health
-from sahool_cache.errors import (
-    ClientClosedError,
-    ConnectFailedError,
-    UnavailableError,
-)
-from sahool_cache.events import Events, EventStream, LoggingObserver, Observer
+from sahool_cache.errors import ClientClosedError
+from sahool_cache.incident import Incident
+from sahool_cache.observers import Events, EventStream, LoggingObserver, Observer
 from sahool_cache.policy.deadline import Deadline
+from sahool_cache.recorder import Recorder
 from sahool_cache.routing.topology import Topology
+from sahool_cache.scope import Scope
 from sahool_cache.settings import RedisSettings
 from sahool_cache.view import View
-from sahool_cache.wiring.chain import CallOptions, Chain
+from sahool_cache.wiring.chain import Chain
 from sahool_cache.wiring.dialling import Dialler, NetworkDialler
+from sahool_cache.wiring.options import CallOptions
 
 __all__ = ["RedisClient"]
 
@@ -56,7 +57,8 @@ class RedisClient(View):
         self.response_callbacks = dict(
             get_response_callbacks(user_protocol=None, legacy_responses=True)
         )
-        self._events = Events((LoggingObserver(), *observers))
+        self._recorder = Recorder(self.settings.master_name)
+        self._events = Events((self._recorder, LoggingObserver(), *observers))
         self._dialler = dialler
         self._random = random or Random()
         self._supervisor: asyncio.Task[None] | None = None
@@ -64,7 +66,9 @@ class RedisClient(View):
         self._pid = os.getpid()
         self._closed = False
         options = CallOptions(
-            timeout=self.settings.command_timeout, read_from=self.settings.read_from
+            timeout=self.settings.command_timeout,
+            read_from=self.settings.read_from,
+            durability=self.settings.durability,
         )
         super().__init__(self, options, default=options)
 
@@ -146,12 +150,18 @@ class RedisClient(View):
 
     def _start(self) -> Chain:
         dialler = self._dialler or NetworkDialler(self.settings)
-        chain = Chain(self.settings, dialler, random=self._random, events=self._events)
+        chain = Chain(
+            self.settings,
+            dialler,
+            random=self._random,
+            events=self._events,
+            recorder=self._recorder,
+        )
         self._pid = os.getpid()
         self.chain = chain
         self._supervisor = asyncio.create_task(chain.fleet.run(), name="sahool_cache.client")
         self._supervisor.add_done_callback(self._ended)
-        self._settled = asyncio.create_task(_settle(chain), name="sahool_cache.settle")
+        self._settled = asyncio.create_task(chain.servers.settled(), name="sahool_cache.settle")
         return chain
 
     def _ended(self, supervisor: asyncio.Task[None]) -> None:
@@ -163,7 +173,7 @@ class RedisClient(View):
         )
         if self._supervisor is supervisor:
             if self.chain is not None:
-                self.chain.closed = True
+                self.chain.servers.closed = True
                 self.chain.fleet.line.wake()
             self.chain = self._supervisor = None
 
@@ -178,9 +188,10 @@ class RedisClient(View):
         supervisor, self._supervisor = self._supervisor, None
         settled, self._settled = self._settled, None
         self._events.end_streams()
+        self._recorder.close()
         if chain is None or supervisor is None or not chain.here():
             return
-        chain.closed = True
+        chain.servers.closed = True
         chain.fleet.line.wake()
         try:
             member = chain.fleet.master
@@ -200,17 +211,7 @@ class RedisClient(View):
         """
         deadline = Deadline(self.settings.command_timeout if timeout is None else timeout)
         chain = await self.ready()
-        while True:
-            try:
-                await chain.lane(False, "master", deadline)  # noqa: FBT003
-            except (ConnectFailedError, ClientClosedError):  # waiting does not mend it
-                raise
-            except UnavailableError:  # calls fail fast by now; who waits for it waits
-                if deadline.passed:
-                    raise
-                await chain.fleet.line.wait(deadline, at_most=0.1)
-            else:
-                return
+        await chain.servers.until_ready(deadline)
 
     @property
     def topology(self) -> Topology:
@@ -229,6 +230,35 @@ class RedisClient(View):
         if self._closed:
             stream.on_event(None)
         return stream
+
+    def incidents(self) -> tuple[Incident, ...]:
+        """
+        The failovers that this client has seen, oldest first: a record of each, about a second
+        after it is over. The newest twenty are kept.
+        """
+        return self._recorder.incidents
+
+    def scope(
+        self,
+        *,
+        timeout: float | timedelta | None = None,
+        read_your_writes: bool = True,
+        after: str | None = None,
+    ) -> Scope:
+        """
+        A view with one budget of `timeout` seconds for all its calls, and whose reads see its own
+        writes, and those that the `token` of another scope speaks of (`after`).
+
+        Raises `ValueError` for what is no number of seconds, and for what is no token.
+        """
+        return Scope(
+            self,
+            self.options,
+            default=self._default,
+            timeout=timeout,
+            read_your_writes=read_your_writes,
+            after=after,
+        )
 
     def stats(self) -> health.ClientStats:
         """
@@ -254,17 +284,3 @@ class RedisClient(View):
 
 
 _ABANDONED: list[Chain] = []
-
-
-async def _settle(chain: Chain) -> None:
-    """
-    Returns when the group is connected, or when there is a reason why it is not.
-    """
-    deadline = Deadline(chain.settings.command_timeout)
-    try:
-        await chain.lane(False, "master", deadline)  # noqa: FBT003
-    except UnavailableError:
-        return
-    if chain.fleet.topology.replicas:
-        while not (chain.fleet.rotation.checked.is_set() or deadline.passed):
-            await asyncio.sleep(0.005)

@@ -76,10 +76,15 @@ _ONCE = """
     DELIFEQ COPY MOVE RENAME RENAMENX RESTORE-ASKING MIGRATE SWAPDB FLUSHALL FLUSHDB SFLUSH
     HSETNX HINCRBY HINCRBYFLOAT HGETDEL SMOVE SPOP LPUSH LPUSHX RPUSH RPUSHX LPOP RPOP RPOPLPUSH
     LMOVE LMOVEM LMPOP LINSERT LREM LTRIM BLPOP BRPOP BLMOVE BLMOVEM BLMPOP BRPOPLPUSH BZMPOP
-    BZPOPMAX BZPOPMIN WAIT WAITAOF ZINCRBY ZMPOP ZPOPMAX ZPOPMIN ZREMRANGEBYRANK ZRANGESTORE
+    BZPOPMAX BZPOPMIN ZINCRBY ZMPOP ZPOPMAX ZPOPMIN ZREMRANGEBYRANK ZRANGESTORE
     ZDIFFSTORE ZINTERSTORE ZUNIONSTORE GEOSEARCHSTORE XADD XAUTOCLAIM XCLAIM XNACK XCFGSET
     XREADGROUP XSETID XGROUP|CREATE|CREATECONSUMER|DELCONSUMER|DESTROY|SETID ARINSERT ARRING
-    PUBLISH SPUBLISH EVAL EVALSHA FCALL FUNCTION|DELETE|FLUSH|KILL SCRIPT|FLUSH|KILL
+    EVAL EVALSHA FCALL FUNCTION|DELETE|FLUSH
+"""
+
+# What acts on one server, and is not replicated as data.
+_ACTS = """
+    WAIT WAITAOF PUBLISH SPUBLISH FUNCTION|KILL SCRIPT|FLUSH|KILL
     ACL|DELUSER|LOAD|SAVE|SETUSER CLIENT|KILL|PAUSE|UNBLOCK|UNPAUSE CONFIG|RESETSTAT|REWRITE|SET
     CLUSTER|ADDSLOTS|ADDSLOTSRANGE|BUMPEPOCH|CANCELSLOTMIGRATIONS|DELSLOTS|DELSLOTSRANGE|FAILOVER
     CLUSTER|FLUSHSLOT|FLUSHSLOTS|FORGET|MEET|MIGRATESLOTS|REPLICATE|RESET|SAVECONFIG
@@ -112,7 +117,10 @@ class Spec:
     What may be done with one command. Never changed once made.
     """
 
-    __slots__ = ("_repeatable", "cursor", "known", "name", "own", "plain", "reads", "wait", "words")
+    __slots__ = (
+        "_repeatable", "cursor", "known", "name", "own", "plain", "reads", "wait", "words",
+        "writes",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -120,6 +128,7 @@ class Spec:
         words: tuple[bytes, ...],
         *,
         reads: bool = False,
+        writes: bool = False,
         repeatable: bool | Check = False,
         own: str | None = None,
         wait: Wait | None = None,
@@ -131,6 +140,8 @@ class Spec:
         """What goes on the wire for the name."""
         self.reads = reads
         """A replica may serve it."""
+        self.writes = writes or not known
+        """It may change data, which replicas then get."""
         self.own = own
         """Not None: it changes its connection's state, or streams to it. What to use instead."""
         self.wait = wait
@@ -309,9 +320,11 @@ def _specs() -> Iterator[Spec]:
         return Spec(name, tuple(name.encode().split()), wait=_WAITS.get(name), **facts)
 
     yield from (spec(name, reads=True, repeatable=True) for name in _names(_READS))
-    yield from (spec(name, repeatable=True) for name in _names(_ASKS + _REPEATABLE))
-    yield from (spec(name) for name in _names(_ONCE))
-    yield from (spec(name, repeatable=check) for name, check in _DEPENDS.items())
+    yield from (spec(name, repeatable=True) for name in _names(_ASKS))
+    yield from (spec(name, repeatable=True, writes=True) for name in _names(_REPEATABLE))
+    yield from (spec(name, writes=True) for name in _names(_ONCE))
+    yield from (spec(name) for name in _names(_ACTS))
+    yield from (spec(name, repeatable=check, writes=True) for name, check in _DEPENDS.items())
     yield from (spec(name, own=text) for text, table in _OWN.items() for name in _names(table))
 
 

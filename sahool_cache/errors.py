@@ -14,6 +14,7 @@ What can go wrong, and what the caller may do about it.
     │   ├── DeadlineExceededError    the budget ended before an answer came
     │   └── ClientClosedError        the client was closed
     ├── OutcomeUnknownError          sent, and no answer came: it may or may not have run
+    ├── NotDurableError              it ran on the master; too few replicas confirmed it in time
     └── UsageError                   the call itself is wrong; nothing was sent
         ├── NeedsOwnConnectionError  changes its connection's state; the message names the method to use
         └── ReadOnlyViewError        a write through `redis.replica`
@@ -27,6 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
+from typing import Any
 
 from redis import exceptions as redis_errors
 
@@ -39,6 +41,7 @@ __all__ = [
     "MasterUnknownError",
     "NeedsOwnConnectionError",
     "NoReplicaError",
+    "NotDurableError",
     "OutcomeUnknownError",
     "OverloadedError",
     "ReadOnlyViewError",
@@ -164,6 +167,31 @@ class OutcomeUnknownError(
         super().__init__(message)
         self.command = command
         self.node = node
+
+
+class NotDurableError(SahoolCacheError):
+    """
+    The write ran on the master, and is lost if that fails before the replicas have it.
+
+    `confirmed` replicas have it, of `wanted`; `reply` is what the master answered.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        command: str | None = None,
+        node: str | None = None,
+        confirmed: int = 0,
+        wanted: int = 1,
+        reply: Any = None,
+    ) -> None:
+        super().__init__(message)
+        self.command = command
+        self.node = node
+        self.confirmed = confirmed
+        self.wanted = wanted
+        self.reply = reply
 
 
 class UsageError(SahoolCacheError, redis_errors.DataError):

@@ -16,7 +16,8 @@ from sahool_cache.connection.request import Single
 from sahool_cache.events import MasterChanged
 from sahool_cache.policy.deadline import Deadline
 from sahool_cache.routing.topology import Topology
-from sahool_cache.wiring.chain import CallOptions, Chain
+from sahool_cache.wiring.chain import Chain
+from sahool_cache.wiring.options import CallOptions
 
 __all__ = [
     "ClientStats",

@@ -17,7 +17,6 @@ from sahool_cache.connection.borrowed import Borrowed
 from sahool_cache.connection.faults import DialFailed, Expired, LaneLost
 from sahool_cache.connection.request import Single
 from sahool_cache.errors import NeedsOwnConnectionError, OutcomeUnknownError, UnavailableError
-from sahool_cache.policy.deadline import Deadline
 
 __all__ = ["PinnedClient"]
 
@@ -57,10 +56,10 @@ class PinnedClient(Caller):
         """
         if self._borrowed is None:
             chain = await self.ready()
-            deadline = Deadline(self.options.timeout)
+            deadline = self.options.deadline()
             while self._borrowed is None:
                 try:
-                    self._borrowed = await chain.borrow(False, "master", deadline)  # noqa: FBT003
+                    self._borrowed = await chain.servers.borrow(False, "master", deadline)  # noqa: FBT003
                 except (DialFailed, ConnectionError) as fault:
                     if deadline.passed:
                         raise UnavailableError(f"no connection to the master: {fault}") from fault
@@ -92,8 +91,7 @@ class PinnedClient(Caller):
             raise UnavailableError("the connection was closed")
         self._changed = self._changed or spec.own is not None or not spec.known
         wait = spec.wait(canonical[len(spec.words) :]) if spec.wait is not None else None
-        endless = wait is not None and wait == 0
-        deadline = Deadline(float("inf") if endless else (wait or 0.0) + self.options.timeout)
+        deadline = self.options.deadline(waits=wait)
         try:
             reply = await deadline.wait(
                 request.submit(borrowed.lane), lambda: Expired("no reply within the budget")

@@ -17,7 +17,6 @@ from sahool_cache.connection.faults import DialFailed, Expired, LaneLost, judge
 from sahool_cache.connection.packing import pack
 from sahool_cache.connection.request import Batch, Single
 from sahool_cache.errors import (
-    NeedsOwnConnectionError,
     OutcomeUnknownError,
     ReadOnlyViewError,
     UnavailableError,
@@ -25,7 +24,15 @@ from sahool_cache.errors import (
 )
 from sahool_cache.policy.deadline import Deadline
 from sahool_cache.routed_pool import RoutedPool
-from sahool_cache.staged import Staged, batch, first_not_run, repeatable, waits, with_empty
+from sahool_cache.staged import (
+    Staged,
+    batch,
+    first_not_run,
+    needs_own,
+    transaction,
+    waits,
+    with_empty,
+)
 from sahool_cache.wiring.chain import Chain
 
 __all__ = ["Pipeline"]
@@ -73,11 +80,11 @@ class Pipeline(RedisPipeline):
         spec, _ = lookup(args)
         if (self.watching or spec.name == "WATCH") and not self.explicit_transaction:
             if spec.own is not None and spec.name not in ("WATCH", "UNWATCH"):
-                raise _needs_own(spec)
+                raise needs_own(spec)
             self._check_view(spec)
             return self.immediate_execute_command(*args, **options)
         if spec.own is not None:
-            raise _needs_own(spec)
+            raise needs_own(spec)
         self._check_view(spec)
         self.command_stack.append((args, options))
         return self
@@ -103,7 +110,7 @@ class Pipeline(RedisPipeline):
         """
         chain = await self._chain()
         request = Single(args, flipped=self._caller.flips(options))
-        deadline = Deadline(self._caller.options.timeout)
+        deadline = self._caller.options.deadline()
         try:
             if self.watching:
                 reply = await self._ask(chain, request, deadline)
@@ -115,17 +122,24 @@ class Pipeline(RedisPipeline):
             await self.reset()
             raise WatchError(f"the connection that watched was lost ({fault})") from fault
         self.watching = request.name != "UNWATCH" and (self.watching or request.name == "WATCH")
+        await self._after_write(chain, request, reply)
         return await self._caller.shape(args[0], reply, options)
 
     async def _ask(self, chain: Chain, request: Single | Batch, deadline: Deadline) -> Any:
         if self._borrowed is None:
-            self._borrowed = await chain.borrow(False, "master", deadline)  # noqa: FBT003
+            self._borrowed = await chain.servers.borrow(False, "master", deadline)  # noqa: FBT003
         try:
             return await deadline.wait(request.submit(self._borrowed.lane), _no_reply)
         except (LaneLost, Expired, ConnectionError):
             borrowed, self._borrowed = self._borrowed, None
             borrowed.cut("a command on it failed")
             raise
+
+    async def _after_write(self, chain: Chain, request: Single | Batch, reply: Any) -> None:
+        if self._borrowed is not None:
+            await chain.attempts.after_write(
+                self._borrowed.lane, request, self._caller.options, chain.fleet.topology, reply
+            )
 
     async def _chain(self) -> Chain:
         return await self._caller.ready()
@@ -160,7 +174,7 @@ class Pipeline(RedisPipeline):
     async def _execute_asbatch(self, chain: Chain, stack: list[Staged]) -> list[Any]:
         call = self._caller.options
         times = [time for args, _ in stack if (time := waits(args)) is not None]
-        deadline = Deadline(float("inf") if 0 in times else sum(times) + call.timeout)
+        deadline = call.deadline(waits=0 if 0 in times else sum(times) or None)
         replies: list[Any] = []
         refusal: Exception | None = None
         refused: list[Any] = []
@@ -188,18 +202,11 @@ class Pipeline(RedisPipeline):
         sent = [staged for staged in stack if EMPTY_RESPONSE not in staged[1]]
         loads = self._loads()
         call = self._caller.options
-        wire = [*loads, ("MULTI",), *(lookup(args)[1] for args, _ in sent), ("EXEC",)]
-        batch = Batch(
-            wire,
-            transaction=True,
-            reads=all(lookup(args)[0].reads for args, _ in sent),
-            repeatable=all(repeatable(args) for args, _ in sent),
-            flips=frozenset(range(len(wire)) if call.flipped else ()),
-        )
+        request = transaction(sent, loads, flipped=call.flipped)
         if self.watching:
-            replies = await self._execute_watched(chain, batch)
+            replies = await self._execute_watched(chain, request)
         else:
-            replies = await chain.send(batch, call)
+            replies = await chain.send(request, call)
         self.watching = False
         return self._merge(stack, replies[len(loads) :])
 
@@ -207,8 +214,9 @@ class Pipeline(RedisPipeline):
         if self._borrowed is None:
             raise WatchError("the connection that watched was lost")
         try:
-            replies = await self._ask(chain, batch, Deadline(self._caller.options.timeout))
-            return batch.checked(replies)
+            replies = batch.checked(await self._ask(chain, batch, self._caller.options.deadline()))
+            await self._after_write(chain, batch, replies)
+            return replies
         except (LaneLost, Expired) as fault:
             if isinstance(fault, LaneLost) and not fault.sent:
                 raise WatchError(f"the connection that watched was lost ({fault})") from fault
@@ -284,12 +292,6 @@ class Pipeline(RedisPipeline):
             raise
         else:
             borrowed.give_back()
-
-
-def _needs_own(spec: Spec) -> NeedsOwnConnectionError:
-    return NeedsOwnConnectionError(
-        f"{spec.name} changes the state of its connection and cannot be staged: {spec.own}"
-    )
 
 
 def _no_reply() -> Exception:

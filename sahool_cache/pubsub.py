@@ -48,7 +48,7 @@ class PubSub(RedisPubSub):
         """
         Makes sure of a connection; a new one is subscribed to everything again.
         """
-        await self._connect(Deadline(self._caller.options.timeout))
+        await self._connect(self._caller.options.deadline())
 
     async def _connect(self, deadline: Deadline) -> None:
         if self._connected():
@@ -84,7 +84,7 @@ class PubSub(RedisPubSub):
         """
         while True:
             try:
-                await self._connect(Deadline(self._caller.options.timeout))
+                await self._connect(self._caller.options.deadline())
             except (ClientClosedError, LoginFailedError):
                 raise
             except _LOST:
@@ -102,7 +102,7 @@ class PubSub(RedisPubSub):
         Sends a subscription command; sent again if the connection is lost meanwhile.
         """
         packed = pack(args)  # refused before anything is sent, or even connected
-        deadline = Deadline(self._caller.options.timeout)
+        deadline = self._caller.options.deadline()
         while True:
             try:
                 await self._connect(deadline)

@@ -42,10 +42,10 @@ class RoutedPool:
         """
         chain = await self._caller.ready()
         options = self._caller.options
-        borrowed = await chain.borrow(
+        borrowed = await chain.servers.borrow(
             False,  # noqa: FBT003
             options.read_from,
-            deadline or Deadline(options.timeout),
+            deadline or options.deadline(),
             bare=True,
         )
         connection = borrowed.connection

@@ -9,12 +9,21 @@ from typing import Any
 from redis.client import EMPTY_RESPONSE
 from redis.exceptions import RedisError, ResponseError
 
-from sahool_cache.commands import lookup
+from sahool_cache.commands import Spec, lookup
 from sahool_cache.connection.faults import judge
 from sahool_cache.connection.request import Batch
-from sahool_cache.errors import Verdict
+from sahool_cache.errors import NeedsOwnConnectionError, Verdict
 
-__all__ = ["Staged", "batch", "first_not_run", "repeatable", "waits", "with_empty"]
+__all__ = [
+    "Staged",
+    "batch",
+    "first_not_run",
+    "needs_own",
+    "repeatable",
+    "transaction",
+    "waits",
+    "with_empty",
+]
 
 Staged = tuple[tuple[Any, ...], dict[str, Any]]
 """Arguments and redis-py's options of one command."""
@@ -30,9 +39,25 @@ def batch(
         [*loads, *(lookup(args)[1] for args, _ in stack)],
         transaction=False,
         reads=all(lookup(args)[0].reads for args, _ in stack),
+        writes=any(lookup(args)[0].writes for args, _ in stack),
         repeatable=all(repeatable(args) for args, _ in stack),
         needs_own=needs_own,
         flips=flips,
+    )
+
+
+def transaction(stack: list[Staged], loads: list[tuple[Any, ...]], *, flipped: bool) -> Batch:
+    """
+    The staged commands within MULTI and EXEC, after the scripts that they need.
+    """
+    wire = [*loads, ("MULTI",), *(lookup(args)[1] for args, _ in stack), ("EXEC",)]
+    return Batch(
+        wire,
+        transaction=True,
+        reads=all(lookup(args)[0].reads for args, _ in stack),
+        writes=any(lookup(args)[0].writes for args, _ in stack),
+        repeatable=all(repeatable(args) for args, _ in stack),
+        flips=frozenset(range(len(wire)) if flipped else ()),
     )
 
 
@@ -42,6 +67,15 @@ def repeatable(args: tuple[Any, ...]) -> bool:
     """
     spec, canonical = lookup(args)
     return spec.repeatable(canonical[len(spec.words) :])
+
+
+def needs_own(spec: Spec) -> NeedsOwnConnectionError:
+    """
+    The refusal of a command that cannot be staged.
+    """
+    return NeedsOwnConnectionError(
+        f"{spec.name} changes the state of its connection and cannot be staged: {spec.own}"
+    )
 
 
 def waits(args: tuple[Any, ...]) -> float | None:

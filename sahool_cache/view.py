@@ -18,14 +18,15 @@ from sahool_cache import health
 from sahool_cache.caller import Owner
 from sahool_cache.pinned import PinnedClient
 from sahool_cache.pipeline import Pipeline
-from sahool_cache.policy.deadline import Deadline
 from sahool_cache.policy.retry import Repeat
 from sahool_cache.pubsub import Monitor, PubSub
 from sahool_cache.routing.router import ReadFrom
 from sahool_cache.scanning import Scanner
-from sahool_cache.wiring.chain import CallOptions
+from sahool_cache.settings import Durability
+from sahool_cache.settings import durability as checked_durability
+from sahool_cache.wiring.options import CallOptions
 
-__all__ = ["Script", "View"]
+__all__ = ["Script", "View", "positive_seconds"]
 
 
 class Script(AsyncScript):
@@ -65,6 +66,8 @@ class View(Scanner):
             options,
             quick=options.timeout == default.timeout
             and options.retry == "safe"
+            and options.until is None
+            and options.causality is None
             and not options.flipped,
             decode=owner.decode_responses != options.flipped,
         )
@@ -94,20 +97,17 @@ class View(Scanner):
         retry: Repeat | None = None,
         read_from: ReadFrom | None = None,
         decode_responses: bool | None = None,
+        durability: Durability | None = None,
     ) -> View:
         """
         A view whose calls differ in what is given: `timeout` in seconds for the whole call;
         `retry` is ``never``, ``safe`` (what the command table allows) or ``always`` (you say
-        that the commands may run twice).
+        that the commands may run twice); `durability` the replicas that must confirm each write,
+        or "all".
         """
         options = self.options
         if timeout is not None:
-            seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
-            if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-                raise ValueError(f"timeout must be a number of seconds, not {timeout!r}")
-            if not 0 < seconds < float("inf"):
-                raise ValueError(f"timeout must be more than 0 and finite, not {timeout!r}")
-            options = replace(options, timeout=float(seconds))
+            options = replace(options, timeout=positive_seconds(timeout))
         if retry is not None:
             options = replace(options, retry=_one_of("retry", retry, get_args(Repeat)))
         if read_from is not None:
@@ -117,6 +117,8 @@ class View(Scanner):
         if decode_responses is not None:
             flipped = decode_responses != self._owner.decode_responses
             options = replace(options, flipped=flipped)
+        if durability is not None:
+            options = replace(options, durability=checked_durability(durability))
         return View(self._owner, options, default=self._default, read_only=self.read_only)
 
     async def ping(self, **_: Any) -> bool:
@@ -154,7 +156,7 @@ class View(Scanner):
         Raises `WatchError` when that goes on until the budget ends; `OutcomeUnknownError` when
         EXEC was sent and no answer came.
         """
-        deadline = Deadline(self.options.timeout)
+        deadline = self.options.deadline()
         async with self.pipeline(True, shard_hint) as pipe:  # noqa: FBT003
             while True:
                 try:
@@ -194,6 +196,18 @@ class View(Scanner):
         A callable Lua script that survives a failover to a server that does not know it.
         """
         return Script(cast("Any", self), script)
+
+
+def positive_seconds(timeout: float | timedelta) -> float:
+    """
+    The budget in seconds; raises `ValueError` that names it.
+    """
+    seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        raise ValueError(f"timeout must be a number of seconds, not {timeout!r}")  # noqa: TRY004
+    if not 0 < seconds < float("inf"):
+        raise ValueError(f"timeout must be more than 0 and finite, not {timeout!r}")
+    return float(seconds)
 
 
 def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> Any:

@@ -31,8 +31,8 @@ from tests.house import (
 # the package, `__init__` the package itself. Each integration is a room.
 FLOORS = (
     ("address", "errors"),
-    ("events",),
-    ("commands", "settings"),
+    ("events", "incident"),
+    ("commands", "observers", "recorder", "settings"),
     ("connection", "policy", "routing"),
     ("wiring",),
     ("replica_reads",),
@@ -40,8 +40,9 @@ FLOORS = (
     ("near_cache", "pinned", "routed_pool", "scanning", "staged"),
     ("pipeline", "pubsub"),
     ("view",),
+    ("scope",),
     ("client",),
-    ("current", "embedded", "recipes", "scope"),
+    ("current", "embedded", "recipes"),
     ("__init__",),
     (
         "cli",
@@ -95,9 +96,9 @@ FILE_LINES = 300
 FUNCTION_LINES = 60
 # "path" or "path:function" -> (its own limit of lines, why it is better long).
 LONGER: dict[str, tuple[int, str]] = {
-    "commands.py": (330, "one table; cutting it in two would make two places to look"),
+    "commands.py": (345, "one table; cutting it in two would make two places to look"),
     "connection/lane.py": (340, "the queue and all that may happen to it: one invariant, one file"),
-    "wiring/fleet.py": (330, "every reaction to a change of the group, in one place to read"),
+    "wiring/fleet.py": (350, "every reaction to a change of the group, in one place to read"),
 }
 
 # path -> where Redis itself demands the word there. `use_slave` is allowed everywhere.

@@ -54,6 +54,13 @@ class Single:
         return self.spec.reads
 
     @property
+    def writes(self) -> bool:
+        """
+        Whether it may change data.
+        """
+        return self.spec.writes
+
+    @property
     def repeatable(self) -> bool:
         """
         Whether it may run twice.
@@ -176,7 +183,7 @@ class Batch:
 
     __slots__ = (
         "_chunks", "_need", "cursor", "flips", "name", "needs_own", "reads", "repeatable",
-        "transaction", "urgent",
+        "transaction", "urgent", "writes",
     )  # fmt: skip
 
     def __init__(
@@ -185,6 +192,7 @@ class Batch:
         *,
         transaction: bool,
         reads: bool,
+        writes: bool,
         repeatable: bool,
         needs_own: bool = False,
         flips: frozenset[int] = frozenset(),
@@ -192,6 +200,7 @@ class Batch:
         self.name = "MULTI/EXEC" if transaction else "a pipeline"
         self.transaction = transaction
         self.reads = reads
+        self.writes = writes
         self.repeatable = repeatable
         self.needs_own = needs_own
         self.cursor = self.urgent = False

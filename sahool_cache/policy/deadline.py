@@ -13,15 +13,17 @@ __all__ = ["Deadline"]
 
 class Deadline:
     """
-    The moment, on the event loop's clock, at which a call must have ended.
+    The moment, on the event loop's clock, at which a call must have ended; `waited` are the
+    seconds that it spent in line.
     """
 
-    __slots__ = ("_loop", "_now", "at")
+    __slots__ = ("_loop", "_now", "at", "waited")
 
     def __init__(self, seconds: float, *, since: float | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         self._now = self._loop.time
         self.at = (self._now() if since is None else since) + seconds
+        self.waited = 0.0
 
     @property
     def left(self) -> float:

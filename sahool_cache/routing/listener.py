@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from sahool_cache.address import Address
 from sahool_cache.routing.sentinel_link import SentinelLink
 from sahool_cache.routing.topology import Topology
 
@@ -32,6 +33,12 @@ class Listener(Protocol):
     def on_fence_lifted(self, why: str) -> None:
         """
         Commands may flow again.
+        """
+        ...
+
+    def on_announcement(self, event: str, node: Address | None) -> None:
+        """
+        A sentinel announced that a failover is near, or how far it has come.
         """
         ...
 

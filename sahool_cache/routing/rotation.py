@@ -31,10 +31,12 @@ ANSWER_WITHIN = 0.5
 
 class Rotation:
     """
-    Keeps `fit` and `lags` (seconds behind, of every replica that the master lists).
+    Keeps `fit`, and of every replica that the master lists `lags` (seconds behind); `online` is
+    how many of them follow it, None where it does not tell.
 
     `on_change(fit)` is told of another set, `on_missing(right)` once of a right that the ACL
-    withholds: without INFO the lag is not known, without ROLE the replica's own word.
+    withholds: without INFO the lag is not known, without ROLE the replica's own word;
+    `on_checked()` after each round.
     """
 
     def __init__(
@@ -45,17 +47,20 @@ class Rotation:
         max_lag: float,
         on_change: Callable[[tuple[Address, ...]], None],
         on_missing: Callable[[str], None],
+        on_checked: Callable[[], None] = lambda: None,
         now: Callable[[], float],
         random: Random,
     ) -> None:
         self.fit: tuple[Address, ...] = ()
         self.lags: dict[Address, float] = {}
+        self.online: int | None = None
         self.checked = asyncio.Event()
         self._ask = ask
         self._reachable = reachable
         self._max_lag = max_lag
         self._on_change = on_change
         self._on_missing = on_missing
+        self._on_checked = on_checked
         self._now = now
         self._random = random
         self._master: Address | None = None
@@ -82,6 +87,7 @@ class Rotation:
             self._followed_at = {}
             self._set_fit(())
             self.lags = {}
+            self.online = 0
         if replicas != self._replicas or not self.fit:
             self._hurry_until = self._now() + HURRY_FOR
             self._nudged.set()
@@ -108,6 +114,7 @@ class Rotation:
             if self._master is not None:
                 await self._check(self._master, self._replicas)
                 self.checked.set()
+            self._on_checked()
             settled = len(self.fit) == len(self._replicas) or self._now() > self._hurry_until
             seconds = EVERY if settled else EVERY_AFTER_SWITCH
             try:
@@ -125,8 +132,10 @@ class Rotation:
         if master != self._master:
             return
         listed = read_replication(answers[0], self._reachable) if answers[0] is not None else None
+        self.online = None
         if listed is not None:
             self.lags = {address: lag for address, (_, lag) in listed.items()}
+            self.online = sum(state == "online" for state, _ in listed.values())
         self._set_fit(
             tuple(
                 replica

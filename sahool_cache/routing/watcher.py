@@ -32,7 +32,6 @@ CHASE_EVERY, CHASE_LIMIT = 0.005, 4.0
 UNFOUNDED_AFTER = 0.3
 """Seconds after which a fence must show in what the sentinels say of the master."""
 
-
 DEFAULT_DOWN_AFTER = 5.0
 """Seconds; what the group's setting is taken for until a sentinel has told it."""
 
@@ -251,6 +250,8 @@ class Watcher:
     def _heard(self, event: str, text: str) -> None:
         said = read_announcement(event, text, self._options.name, self._options.reachable)
         if said is not None:
+            if said.meaning is not Meaning.LOOK:
+                self._listener.on_announcement(said.event, said.node)
             self._act(said)
 
     def _act(self, said: Announcement) -> None:

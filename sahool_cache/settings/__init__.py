@@ -4,8 +4,16 @@ How a client finds its group and how it behaves: keyword > URL > environment > `
 
 from __future__ import annotations
 
-from sahool_cache.settings.fields import AddressMap, ReadFrom
+from sahool_cache.settings.fields import AddressMap, Durability, ReadFrom, durability
 from sahool_cache.settings.model import RedisSettings
 from sahool_cache.settings.tls import TLSSettings, ssl_context
 
-__all__ = ["AddressMap", "ReadFrom", "RedisSettings", "TLSSettings", "ssl_context"]
+__all__ = [
+    "AddressMap",
+    "Durability",
+    "ReadFrom",
+    "RedisSettings",
+    "TLSSettings",
+    "durability",
+    "ssl_context",
+]

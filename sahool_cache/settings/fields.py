@@ -30,6 +30,8 @@ __all__ = [
     "Announced",
     "ClientName",
     "Count",
+    "Durability",
+    "Durable",
     "Duration",
     "MasterName",
     "ReadFrom",
@@ -37,12 +39,14 @@ __all__ = [
     "Threshold",
     "Username",
     "address",
+    "durability",
     "has_port",
     "without_input",
 ]
 
 SENTINEL_PORT = 26379
 ReadFrom = Literal["master", "replica", "replica_preferred", "nearest"]
+Durability = int | Literal["all"]
 _NO_SENTINELS = (
     "no sentinel is given: pass sentinels=, or a URL redis+sentinel://host:26379/master-name/0,"
     " or set REDIS_SENTINEL_HOST_1 (a REDIS_URL that begins with redis:// names one server,"
@@ -206,6 +210,20 @@ def _number(value: object) -> object:
     return value
 
 
+def durability(value: object) -> Durability:
+    """
+    Returns the number of replicas, or "all". Raises `ValueError` for anything else.
+    """
+    if isinstance(value, str):
+        text = value.strip().lower()
+        if text == "all":
+            return "all"
+        value = int(text) if text.isdecimal() else None
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError('durability is the number of replicas that must confirm, or "all"')
+    return value
+
+
 def _not_blank(name: str) -> str:
     if not name.strip():
         raise ValueError(_NO_MASTER)
@@ -231,6 +249,7 @@ Announced = Annotated[
 Duration = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_seconds)]
 Threshold = Annotated[Duration | None, BeforeValidator(_seconds_or_off)]
 Count = Annotated[int, BeforeValidator(_number)]
+Durable = Annotated[Durability, BeforeValidator(durability)]
 Secret = Annotated[SecretStr | None, BeforeValidator(_unless_empty)]
 Username = Annotated[str | None, BeforeValidator(_unless_empty)]
 ClientName = Annotated[

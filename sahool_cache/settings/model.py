@@ -31,6 +31,7 @@ from sahool_cache.settings.fields import (
     Announced,
     ClientName,
     Count,
+    Durable,
     Duration,
     MasterName,
     ReadFrom,
@@ -130,6 +131,14 @@ class RedisSettings(BaseSettings):
     early_promotion: bool = Field(
         default=True,
         description="Whether a promoted replica is followed before the sentinels announce it.",
+    )
+    durability: Durable = Field(
+        default=0,
+        description='Replicas that must confirm a write before it counts: a number, or "all" that '
+        "the master lists as online, and at least one.",
+    )
+    durability_timeout: Duration = Field(
+        default=0.1, description="Seconds that the replicas may take to confirm a write."
     )
     lanes: Count = Field(
         default=1,

@@ -22,27 +22,23 @@ from sahool_cache.connection.node import Node
 from sahool_cache.connection.packing import pack
 from sahool_cache.events import (
     BreakerChanged,
-    Event,
-    Events,
     FenceLifted,
     FenceRaised,
+    LaneTiming,
     MasterChanged,
-    NodeDown,
-    NodeUp,
     RotationChanged,
-    SentinelDown,
-    SentinelUp,
     TopologyConfirmed,
 )
+from sahool_cache.observers import Events
 from sahool_cache.policy.line import WaitingLine
 from sahool_cache.routing.rotation import Rotation
 from sahool_cache.routing.sentinel_link import SentinelLink
 from sahool_cache.routing.topology import Topology
 from sahool_cache.routing.watcher import Watcher, WatcherOptions
 from sahool_cache.settings import RedisSettings
+from sahool_cache.wiring.bulletin import Bulletin
 from sahool_cache.wiring.dialling import Dialler
 from sahool_cache.wiring.members import Member, Members
-from sahool_cache.wiring.rights import Rights
 
 __all__ = ["PATIENCE", "Fleet"]
 
@@ -51,6 +47,9 @@ PATIENCE = 1.5
 
 DRAIN = 0.05
 """Seconds for what is in flight to finish when a fence is raised before a planned failover."""
+
+SETTLES = 3.0
+"""Seconds after a switch within which the other replicas are expected to follow."""
 
 
 class Fleet:
@@ -61,7 +60,13 @@ class Fleet:
     """
 
     def __init__(
-        self, settings: RedisSettings, dialler: Dialler, *, random: Random, events: Events
+        self,
+        settings: RedisSettings,
+        dialler: Dialler,
+        *,
+        random: Random,
+        events: Events,
+        on_pulse: Callable[[], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.now: Callable[[], float] = self._loop.time
@@ -74,7 +79,7 @@ class Fleet:
         self.last_failover: MasterChanged | None = None
         self._tasks: TaskGroup | None = None
         self._hot_lost_at: float | None = None
-        self._rights = Rights(self._emit)
+        self._bulletin = Bulletin(events, self.now)
         self._fenced_at: float | None = None
         self.members = Members(
             settings,
@@ -104,7 +109,8 @@ class Fleet:
             reachable=settings.reachable,
             max_lag=settings.max_replica_lag,
             on_change=self._on_rotation,
-            on_missing=self._rights.missing,
+            on_missing=self._bulletin.rights.missing,
+            on_checked=on_pulse,
             now=self.now,
             random=random,
         )
@@ -161,6 +167,23 @@ class Fleet:
         if member is not None and borrowed.connection.client_id is not None:
             member.node.unblock([borrowed.connection.client_id])
 
+    @property
+    def settling(self) -> bool:
+        """
+        Whether the master is so new that its replicas are still to come.
+        """
+        if self.topology.provisional:
+            return True
+        last = self.last_failover
+        recent = last is not None and self.now() - last.at < SETTLES
+        return recent and self.rotation.online == 0
+
+    def timings(self) -> list[LaneTiming]:
+        """
+        How each server answers at this moment.
+        """
+        return [self._bulletin.timing(member) for member in self.members]
+
     def patient(self, member: Member) -> bool:
         """
         Whether a failover that would mend this node is in sight, or may still come.
@@ -170,9 +193,6 @@ class Fleet:
             self.now() - down_since < self.watcher.down_after + PATIENCE
         )
         return may_come or (self.watcher.failover_in_sight and bool(self.watcher.views))
-
-    def _emit(self, kind: type[Event], **facts: Any) -> None:
-        self.events.emit(kind(at=self.now(), **facts))
 
     async def _verify(self, address: Address) -> str | None:
         role = await self.members.ensure(address).node.ask_role(self.settings.sentinel_timeout)
@@ -200,7 +220,7 @@ class Fleet:
         if new.master != old.master and new.master is not None:
             self._switch(old, new, new.master)
         elif old.provisional and not new.provisional and new.master is not None:
-            self._emit(TopologyConfirmed, master=new.master, epoch=new.epoch)
+            self._bulletin.tell(TopologyConfirmed, master=new.master, epoch=new.epoch)
         for address in (new.master, *new.replicas):
             if address is not None:
                 self.members.ensure(address)
@@ -238,7 +258,7 @@ class Fleet:
         self.refresh()
         if member is None or self._tasks is None:
             return
-        self._emit(FenceRaised, master=member.node.address, why=why)
+        self._bulletin.tell(FenceRaised, master=member.node.address, why=why)
         if crash:
             member.node.abort(f"held for down ({why})")
         else:
@@ -256,19 +276,20 @@ class Fleet:
         Lets calls flow again.
         """
         self._fenced_at = None
-        self._emit(FenceLifted, why=why)
+        self._bulletin.tell(FenceLifted, why=why)
         self.refresh()
+
+    def on_announcement(self, event: str, node: Address | None) -> None:
+        """
+        Tells what a sentinel said.
+        """
+        self._bulletin.announcement(event, node)
 
     def on_sentinel(self, link: SentinelLink) -> None:
         """
         Tells of a sentinel that came or went.
         """
-        if link.connected:
-            self._emit(SentinelUp, sentinel=link.address)
-            if link.refusal is not None:
-                self._rights.missing("SUBSCRIBE on a sentinel")
-        else:
-            self._emit(SentinelDown, sentinel=link.address, why=link.error or "gone")
+        self._bulletin.sentinel(link)
 
     def on_round(self) -> None:
         """
@@ -278,13 +299,13 @@ class Fleet:
             self.line.wake()
 
     def _on_breaker(self, address: Address, state: str) -> None:
-        self._emit(BreakerChanged, node=address, state=state)
+        self._bulletin.tell(BreakerChanged, node=address, state=state)
         self.refresh()
         self.line.wake()
 
     def _on_rotation(self, fit: tuple[Address, ...]) -> None:
         self.topology = replace(self.topology, in_rotation=fit)
-        self._emit(RotationChanged, in_rotation=fit)
+        self._bulletin.tell(RotationChanged, in_rotation=fit)
         self.refresh()
 
     def _on_node(self, node: Node) -> None:
@@ -295,14 +316,8 @@ class Fleet:
             member.breaker.succeeded()
         elif node.fault is not None and not self.patient(member):
             member.breaker.failed()
-        if bool(node.lanes) != member.up:
-            member.up = bool(node.lanes)
-            if member.up:
-                self._emit(NodeUp, node=node.address, role=node.role)
-            else:
-                why = str(node.fault) if node.fault else "connection lost"
-                self._emit(NodeDown, node=node.address, why=why)
-                self.rotation.distrust(node.address)
+        if self._bulletin.node(member):
+            self.rotation.distrust(node.address)
         if node.address == self.topology.master:
             if not node.lanes or node.quiet or node.role != "master":
                 self.watcher.suspect()

@@ -4,14 +4,16 @@ The servers that are in use, each with its circuit breaker and the task that kee
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
 
 from sahool_cache.address import Address
+from sahool_cache.connection.commit import Committer
 from sahool_cache.connection.figures import LaneOptions
 from sahool_cache.connection.node import Node
 from sahool_cache.policy.breaker import BreakerState, NodeBreaker
@@ -24,13 +26,23 @@ __all__ = ["Member", "Members"]
 @dataclass(slots=True)
 class Member:
     """
-    One server, its breaker, and the scope that ends its task.
+    One server, its breaker, its durable writes, and the scope that ends its task.
     """
 
     node: Node
     breaker: NodeBreaker
     scope: anyio.CancelScope
+    committer: Committer | None
     up: bool = False
+    quiet: bool = False
+
+    def close(self, why: str) -> None:
+        """
+        Cuts every connection for good.
+        """
+        self.node.close(why)
+        if self.committer is not None:
+            self.committer.close()
 
 
 class Members:
@@ -111,7 +123,19 @@ class Members:
             may_dial=breaker.may_dial,
             on_change=self._on_node,
         )
-        return Member(node, breaker, anyio.CancelScope())
+        committer = None
+        if pool is not None:
+            committer = Committer(
+                pool,
+                timeout=settings.durability_timeout,
+                patience=settings.socket_timeout,
+                start=self._start_commits,
+            )
+        return Member(node, breaker, anyio.CancelScope(), committer)
+
+    def _start_commits(self, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        if self._tasks is not None:
+            self._tasks.start_soon(run, name="sahool_cache.commits")
 
     def retire_all_but(self, keep: set[Address | None]) -> None:
         """
@@ -119,7 +143,7 @@ class Members:
         """
         for address in self._members.keys() - keep:
             member = self._members.pop(address)
-            member.node.close("no longer in the group")
+            member.close("no longer in the group")
             member.scope.cancel()
 
     def close(self) -> None:
@@ -127,7 +151,7 @@ class Members:
         Cuts every connection for good.
         """
         for member in self:
-            member.node.close("client closed")
+            member.close("client closed")
 
 
 async def _run(member: Member) -> None:

@@ -11,13 +11,13 @@ from sahool_cache import events
 from sahool_cache.address import Address
 from sahool_cache.events import (
     Event,
-    Events,
     FenceLifted,
-    LoggingObserver,
     MasterChanged,
     NodeDown,
+    SentinelDown,
     SlowCommand,
 )
+from sahool_cache.observers import Events, LoggingObserver
 from tests.unit.clock import settle, virtual
 
 
@@ -103,14 +103,15 @@ def switch(old: Address | None) -> MasterChanged:
 def test_the_log_tells_trouble_from_the_rest(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     observer = LoggingObserver()
-    for event in (switch(Address("h", 1)), switch(None), fact(1)):
+    down = SentinelDown(at=1.0, sentinel=Address("h", 3), why="gone")
+    for event in (down, switch(Address("h", 1)), fact(1)):
         observer.on_event(event)
     assert [record.levelno for record in caplog.records] == [
         logging.WARNING,
         logging.INFO,
         logging.INFO,
     ]
-    assert "new=h:2" in caplog.text
+    assert "sentinel=h:3" in caplog.text
 
 
 def test_slow_commands_are_logged_by_the_second_and_not_by_the_call(

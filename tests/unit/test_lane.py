@@ -118,7 +118,11 @@ async def test_a_bad_argument_leaves_neither_bytes_nor_a_place_in_the_queue() ->
         Single(("SET", "k", None)).submit(lane)
     with pytest.raises(DataError):
         Batch(
-            [("SET", "k", "v"), ("SET", "k", {})], transaction=False, reads=False, repeatable=True
+            [("SET", "k", "v"), ("SET", "k", {})],
+            transaction=False,
+            reads=False,
+            writes=True,
+            repeatable=True,
         ).submit(lane)
     second = lane.submit(b"B")
     await settle()

@@ -44,6 +44,8 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "read_from": "master",
         "max_replica_lag": 2.0,
         "early_promotion": True,
+        "durability": 0,
+        "durability_timeout": 0.1,
         "lanes": 1,
         "max_waiting": 100_000,
         "slow_threshold": 0.1,
@@ -215,7 +217,7 @@ def test_an_unknown_setting_is_named_with_the_nearest_known(
     assert f"{nearest!r}" in message
 
 
-@pytest.mark.parametrize("missing", ["durability", "durability_timeout", "near_cache"])
+@pytest.mark.parametrize("missing", ["near_cache"])
 def test_what_is_not_there_yet_is_unknown(missing: str) -> None:
     assert missing in refused(lambda: RedisSettings(**WHERE, **{missing: 1}))
 

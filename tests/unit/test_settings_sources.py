@@ -224,6 +224,8 @@ TEXTS: dict[str, tuple[str, object]] = {
     "read_from": ("replica_preferred", "replica_preferred"),
     "max_replica_lag": ("0.5", 0.5),
     "early_promotion": ("0", False),
+    "durability": ("all", "all"),
+    "durability_timeout": ("0.25", 0.25),
     "lanes": ("4", 4),
     "max_waiting": ("10", 10),
     "slow_threshold": ("off", None),

@@ -12,7 +12,7 @@ from redis.asyncio.sentinel import Sentinel
 from sahool_cache.address import Address
 from sahool_cache.cli.demo.ledger import Kind
 from sahool_cache.client import RedisClient
-from sahool_cache.events import Observer
+from sahool_cache.observers import Observer
 from sahool_cache.settings import RedisSettings
 
 __all__ = ["Contender", "Ours", "RedisPy", "incr_key", "members_key", "set_key"]

@@ -1,0 +1,161 @@
+"""
+Durable writes: what replicas must confirm before it counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from sahool_cache.connection.faults import LaneLost
+from sahool_cache.connection.lane import Lane
+from sahool_cache.connection.packing import pack
+from sahool_cache.connection.pool import ExclusivePool
+from sahool_cache.connection.request import Batch, Single
+from sahool_cache.settings import Durability
+
+__all__ = ["Commit", "Committer", "confirm"]
+
+_ROLE = pack((b"ROLE",))
+
+
+class Commit:
+    """
+    One durable write: its reply, and then how many replicas have it (`confirmed`, None where the
+    server did not say) of those that are `wanted`.
+    """
+
+    __slots__ = ("confirmed", "done", "need", "reply", "request", "wanted")
+
+    def __init__(self, request: Single | Batch, need: Durability) -> None:
+        self.request = request
+        self.need = need
+        self.reply: asyncio.Future[Any] | None = None
+        self.done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.confirmed: int | None = None
+        self.wanted = 1
+
+    @property
+    def sent(self) -> bool:
+        """
+        Whether it has left.
+        """
+        return self.reply is not None
+
+    def end(self) -> None:
+        """
+        Hands the reply on, whoever is still there for it.
+        """
+        reply = self.reply
+        if reply is None or not reply.done():
+            error: BaseException | None = LaneLost("the client was closed", sent=self.sent)
+        else:
+            error = reply.exception()
+        if self.done.done():
+            return
+        if error is not None:
+            self.done.set_exception(error)
+        elif reply is not None:
+            self.done.set_result(reply.result())
+
+
+async def confirm(lane: Lane, needs: Sequence[Durability], timeout: float) -> tuple[int, list[int]]:
+    """
+    How many replicas have what was written on this lane, and what each of `needs` comes to.
+
+    One round trip, and one more where all are needed: only the master knows how many that are.
+    Raises `LaneLost`, and the error reply to ROLE or WAIT.
+    """
+    listed = 1
+    if "all" in needs:
+        role = await lane.submit(_ROLE)
+        if not isinstance(role[2], list):
+            raise LaneLost("no master any more", sent=True)
+        listed = max(1, len(role[2]))
+    wanted = [listed if need == "all" else need for need in needs]
+    wait = pack((b"WAIT", max(wanted), max(1, round(timeout * 1000))))
+    return int(await lane.submit(wait)), wanted
+
+
+class Committer:
+    """
+    Sends durable writes on a connection of their own: a WAIT blocks all of it. What is called
+    while one WAIT is out shares the next one.
+    """
+
+    def __init__(
+        self,
+        pool: ExclusivePool,
+        *,
+        timeout: float,
+        patience: float,
+        start: Callable[[Callable[[], Coroutine[Any, Any, None]]], None],
+    ) -> None:
+        self._pool = pool
+        self._timeout = timeout
+        self._patience = patience
+        self._start = start
+        self._waiting: list[Commit] = []
+        self._running = False
+
+    def submit(self, commit: Commit) -> asyncio.Future[Any]:
+        """
+        The future end of the commit: the request's reply, once the replicas have been asked.
+        """
+        self._waiting.append(commit)
+        if not self._running:
+            self._running = True
+            self._start(self._run)
+        return commit.done
+
+    def close(self) -> None:
+        """
+        Ends what has not been sent yet; there will be no other server to send it to here.
+        """
+        self._fail(LaneLost("the node was retired", sent=False))
+
+    def _fail(self, fault: Exception) -> None:
+        together, self._waiting = self._waiting, []
+        for commit in together:
+            if not commit.done.done():
+                commit.done.set_exception(fault)
+
+    async def _run(self) -> None:
+        fault: Exception = LaneLost("the client was closed", sent=False)
+        try:
+            connection = await self._pool.borrow()
+            try:
+                while self._waiting:
+                    if connection.lane is None or connection.role != "master":
+                        connection.cut()
+                        raise LaneLost("no master any more", sent=False)
+                    together, self._waiting = self._waiting, []
+                    await self._commit(
+                        connection.lane, [each for each in together if not each.done.done()]
+                    )
+            finally:
+                self._pool.give_back(connection)
+        except Exception as error:  # noqa: BLE001  # whatever it was, it is for those who wait
+            fault = error
+        finally:
+            self._running = False
+            self._fail(fault)
+
+    async def _commit(self, lane: Lane, together: list[Commit]) -> None:
+        for commit in together:
+            commit.reply = commit.request.submit(lane)
+        try:
+            async with asyncio.timeout(self._timeout + self._patience):
+                confirmed, wanted = await confirm(
+                    lane, [commit.need for commit in together], self._timeout
+                )
+            for commit, want in zip(together, wanted, strict=True):
+                commit.confirmed, commit.wanted = confirmed, want
+        except TimeoutError:
+            lane.abort("no answer to WAIT")
+        except Exception:  # noqa: BLE001, S110  # whatever the reason, nobody has confirmed
+            pass
+        finally:
+            for commit in together:
+                commit.end()

@@ -1,0 +1,265 @@
+"""
+One attempt of a call: over a lane, on a connection of its own, or as a durable write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from sahool_cache.connection.borrowed import Borrowed
+from sahool_cache.connection.commit import Commit, confirm
+from sahool_cache.connection.faults import DialFailed, Expired, LaneLost
+from sahool_cache.connection.lane import Lane
+from sahool_cache.connection.packing import pack
+from sahool_cache.connection.request import Batch, Blocking, Single
+from sahool_cache.errors import DeadlineExceededError, NoReplicaError, NotDurableError
+from sahool_cache.policy.deadline import Deadline
+from sahool_cache.recorder import Recorder
+from sahool_cache.routing.router import ReadFrom
+from sahool_cache.routing.topology import Topology
+from sahool_cache.wiring.causality import Causality
+from sahool_cache.wiring.fleet import Fleet
+from sahool_cache.wiring.options import CallOptions
+from sahool_cache.wiring.servers import Servers
+
+__all__ = ["Attempts"]
+
+_ROLE = pack((b"ROLE",))
+
+
+class Attempts:
+    """
+    Makes attempts; each raises what went wrong with it, for `Retry` to judge.
+    """
+
+    def __init__(self, fleet: Fleet, servers: Servers, recorder: Recorder) -> None:
+        self._fleet = fleet
+        self._servers = servers
+        self._recorder = recorder
+
+    async def make(self, request: Single | Batch, options: CallOptions, deadline: Deadline) -> Any:
+        """
+        The reply to one attempt.
+        """
+        causality = options.causality
+        if causality is not None:
+            await self._until_known(causality, deadline)
+        if options.durability and request.writes:
+            return await self._make_durable(request, options, deadline)
+        if request.needs_own:
+            return await self._make_alone(request, options, deadline)
+        lane = await self._lane(request, options.read_from, deadline)
+        if causality is None:
+            return request.checked(await deadline.wait(request.submit(lane), _no_reply))
+        if request.reads:
+            return await self._read_after(causality, request, options, deadline, lane)
+        return await self._write_in(causality, request, deadline, lane)
+
+    async def _lane(self, request: Single | Batch, read_from: ReadFrom, deadline: Deadline) -> Lane:
+        began = self._fleet.now()
+        try:
+            return await self._servers.lane(
+                request.reads, read_from, deadline, steady=request.cursor
+            )
+        finally:
+            waited = self._fleet.now() - began
+            if waited > 0.001:
+                deadline.waited += waited
+                self._recorder.waited(request.name, waited)
+
+    async def _make_alone(
+        self, request: Single | Batch, options: CallOptions, deadline: Deadline
+    ) -> Any:
+        borrowed = await self._servers.borrow(
+            request.reads, options.read_from, deadline, urgent=request.urgent
+        )
+        topology = self._fleet.topology
+        try:
+            if isinstance(request, Blocking) and deadline.left < request.left:
+                # Its connection came too late: begun now, it would end in doubt.
+                raise DeadlineExceededError(
+                    f"{request.name} would wait for longer than what is left of the budget"
+                )
+            reply = await deadline.wait(request.submit(borrowed.lane), _no_reply)
+            checked = request.checked(reply)
+            await self.after_write(borrowed.lane, request, options, topology, checked)
+        except asyncio.CancelledError:
+            self._fleet.unblock(borrowed)
+            raise
+        except ResponseError as refusal:
+            if borrowed.connection.evicted and str(refusal).startswith("UNBLOCKED"):
+                raise LaneLost("moved to the next master", sent=False) from refusal
+            raise
+        finally:
+            _part(borrowed, request)
+        return checked
+
+    async def after_write(
+        self,
+        lane: Lane,
+        request: Single | Batch,
+        options: CallOptions,
+        topology: Topology,
+        reply: Any,
+    ) -> None:
+        """
+        Does what the options ask for after a write on a connection of its own, `topology` being
+        the snapshot when it was sent. Raises `NotDurableError`.
+        """
+        if options.causality is not None and request.writes:
+            options.causality.wrote(topology, None)
+        if not (options.durability and request.writes):
+            return
+        timeout = self._fleet.settings.durability_timeout
+        confirmed: int | None = None
+        wanted = [1]
+        try:
+            async with asyncio.timeout(timeout + self._fleet.settings.socket_timeout):
+                confirmed, wanted = await confirm(lane, [options.durability], timeout)
+        except (LaneLost, TimeoutError, ResponseError):
+            lane.abort("no answer to WAIT")
+        self._check_durable(request, topology, confirmed, wanted[0], reply, may_repeat=False)
+
+    async def _make_durable(
+        self, request: Single | Batch, options: CallOptions, deadline: Deadline
+    ) -> Any:
+        await self._until_replicas_follow(request, deadline)
+        if request.needs_own:
+            return await self._make_alone(request, options, deadline)
+        topology = self._fleet.topology
+        member = self._fleet.master
+        if member is None or member.committer is None:
+            raise DialFailed("no exclusive connections here")
+        commit = Commit(request, options.durability)
+        reply = request.checked(
+            await deadline.wait(
+                member.committer.submit(commit),
+                lambda: _no_reply() if commit.sent else LaneLost("not sent in time", sent=False),
+            )
+        )
+        may_repeat = options.retry == "always" or (options.retry == "safe" and request.repeatable)
+        self._check_durable(
+            request, topology, commit.confirmed, commit.wanted, reply, may_repeat=may_repeat
+        )
+        if options.causality is not None:
+            options.causality.wrote(topology, None)
+        return reply
+
+    async def _until_replicas_follow(self, request: Single | Batch, deadline: Deadline) -> None:
+        """
+        Waits for a master that can take the write. One that was promoted a moment ago has no
+        replicas yet: a write would run there, and nobody could confirm it.
+        """
+        while True:
+            await self._lane(request, "master", deadline)
+            if not self._fleet.settling:
+                return
+            if deadline.passed:
+                raise DeadlineExceededError(
+                    f"no replica followed the new master in time to confirm {request.name}"
+                )
+            await self._fleet.line.wait(deadline, at_most=0.05)
+
+    def _check_durable(
+        self,
+        request: Single | Batch,
+        topology: Topology,
+        confirmed: int | None,
+        wanted: int,
+        reply: Any,
+        *,
+        may_repeat: bool,
+    ) -> None:
+        now = self._fleet.topology
+        superseded = (
+            (now.master, now.order) != (topology.master, topology.order)
+            or self._fleet.watcher.fenced
+        )  # fmt: skip
+        if may_repeat and (superseded or confirmed is None):
+            raise LaneLost("the master was replaced before its replicas confirmed it", sent=True)
+        if superseded or confirmed is None or confirmed < wanted:
+            why = (
+                "its master was replaced" if superseded else f"{confirmed or 0} of {wanted} have it"
+            )
+            raise NotDurableError(
+                f"{request.name} ran on {topology.master}, and replicas did not confirm it: {why}",
+                command=request.name,
+                node=str(topology.master),
+                confirmed=confirmed or 0,
+                wanted=wanted,
+                reply=reply,
+            )
+
+    async def _until_known(self, causality: Causality, deadline: Deadline) -> None:
+        """
+        Waits until we know of the master that took what was seen: another process may be ahead.
+        """
+        while not causality.known_to(self._fleet.topology):
+            if deadline.passed:
+                raise DeadlineExceededError(
+                    "the budget ended before the master that the token speaks of was known"
+                )
+            self._fleet.watcher.suspect()
+            await self._fleet.line.wait(deadline, at_most=0.05)
+
+    async def _write_in(
+        self, causality: Causality, request: Single | Batch, deadline: Deadline, lane: Lane
+    ) -> Any:
+        topology = self._fleet.topology
+        sent = request.submit(lane)
+        role = _retrieved(lane.submit(_ROLE))  # the offset after it: one write, one round trip
+        reply = await deadline.wait(sent, _no_reply)
+        try:
+            causality.wrote(topology, await deadline.wait(role, _no_reply))
+        except Exception:  # noqa: BLE001  # not told: only a master has it, as far as we know
+            causality.wrote(topology, None)
+        return request.checked(reply)
+
+    async def _read_after(
+        self,
+        causality: Causality,
+        request: Single | Batch,
+        options: CallOptions,
+        deadline: Deadline,
+        lane: Lane,
+    ) -> Any:
+        while causality.seen is not None and lane.role == "replica":
+            topology = self._fleet.topology
+            asked = _retrieved(lane.submit(_ROLE))
+            sent = _retrieved(request.submit(lane))
+            try:
+                role = await deadline.wait(asked, _no_reply)
+            except ResponseError:  # the ACL forbids it
+                role = None
+            if causality.held_by(role, topology, self._fleet.settings.reachable):
+                return request.checked(await deadline.wait(sent, _no_reply))
+            if options.read_from == "replica":
+                if deadline.passed:
+                    raise NoReplicaError("no replica has what this scope has written")
+                await asyncio.sleep(min(0.005, deadline.left))
+                lane = await self._lane(request, "replica", deadline)
+            else:
+                lane = await self._lane(request, "master", deadline)
+        return request.checked(await deadline.wait(request.submit(lane), _no_reply))
+
+
+def _part(borrowed: Borrowed, request: Single | Batch) -> None:
+    if isinstance(request, Single) and not request.spec.known:
+        borrowed.cut("an unknown command may have changed it")
+    else:
+        borrowed.give_back()
+
+
+def _retrieved(future: asyncio.Future[Any]) -> asyncio.Future[Any]:
+    """
+    The future, whose error is nobody's fault if it is not asked for.
+    """
+    future.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return future
+
+
+def _no_reply() -> Exception:
+    return Expired("no reply within the budget")
