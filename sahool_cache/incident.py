@@ -52,7 +52,7 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     `fenced`: new commands to the old master were held. `elected`: a replica was chosen.
     `promoted`: we followed the new master. `first_write`: it acknowledged a write that had waited
     for it. `confirmed`: a config-epoch named it. `outage` are the seconds without a usable master.
-    `unknown` lists the first hundred of `unknown_calls`.
+    `unknown` lists the first hundred of `unknown_calls`, `lanes` how each server answered before.
     """
 
     master_name: str
@@ -69,6 +69,7 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     waited: tuple[Waited, ...] = ()
     unknown_calls: int = 0
     unknown: tuple[Unknown, ...] = ()
+    lanes: tuple[Step, ...] = ()
     timeline: tuple[Step, ...] = ()
 
     @property

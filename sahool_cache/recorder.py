@@ -28,8 +28,8 @@ from sahool_cache.incident import Incident, Step, Unknown, Waited
 __all__ = ["Recorder"]
 
 RING, INCIDENTS, UNKNOWN, STEPS = 1000, 20, 100, 200
-BEFORE = 1.0
-"""Seconds before the first sign that the timeline shows."""
+PULSE, BEFORE = 0.9, 1.0
+"""Seconds between two timings of a server; seconds before the first sign in the timeline."""
 
 AFTERMATH, UNCONFIRMED = 1.0, 8.0
 """Seconds after which a record is closed: once it is confirmed, or at the latest."""
@@ -78,6 +78,7 @@ class Recorder:
         self._incidents: deque[Incident] = deque(maxlen=INCIDENTS)
         self._master: Address | None = None
         self._troubles: set[str] = set()
+        self._pulsed_at = float("-inf")
         self._case: _Case | None = None
         self._log = logging.getLogger("sahool_cache.incidents")
 
@@ -165,9 +166,11 @@ class Recorder:
 
     def pulse(self, at: float, timings: Iterable[LaneTiming]) -> None:
         """
-        Once a second: keeps the timings, and closes a record that is complete.
+        Now and then: keeps timings, one of each server a second, and closes a complete record.
         """
-        self._ring.extend(timings)
+        if at - self._pulsed_at >= PULSE:
+            self._pulsed_at = at
+            self._ring.extend(timings)
         case = self._case
         if case is None:
             return
@@ -206,6 +209,7 @@ class Recorder:
             ),
             unknown_calls=case.unknown_calls,
             unknown=tuple(case.unknown),
+            lanes=self._lanes(case),
             timeline=self._timeline(case),
         )
         self._incidents.append(incident)
@@ -213,7 +217,19 @@ class Recorder:
 
     def _timeline(self, case: _Case) -> tuple[Step, ...]:
         return tuple(
-            Step(at=round(event.at - case.began, 6), text=str(event))
+            _step(event, case)
             for event in self._ring
-            if event.at >= case.began - BEFORE
+            if event.at >= case.began - BEFORE and not isinstance(event, LaneTiming)
         )[:STEPS]
+
+    def _lanes(self, case: _Case) -> tuple[Step, ...]:
+        last = {
+            event.node: event
+            for event in self._ring
+            if isinstance(event, LaneTiming) and event.at <= case.began
+        }
+        return tuple(_step(event, case) for event in last.values())
+
+
+def _step(event: Event, case: _Case) -> Step:
+    return Step(at=round(event.at - case.began, 6), text=str(event))

@@ -13,26 +13,30 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
 from redis.exceptions import NoPermissionError, RedisError
 
 from sahool_cache.address import Address
+from sahool_cache.routing.stream import Stream
 
-__all__ = ["Ask", "Rotation", "read_replication"]
+__all__ = ["Ask", "Listed", "Role", "Rotation", "read_replication", "read_role"]
 
 Ask = Callable[[Address, tuple[str, ...]], Awaitable[Any]]
 """Asks one server one question; raises an `Exception` where it does not answer."""
 
 EVERY, EVERY_AFTER_SWITCH, HURRY_FOR = 1.0, 0.1, 5.0
 ANSWER_WITHIN = 0.5
+MASTER_FIRST = 0.05
 
 
 class Rotation:
     """
-    Keeps `fit`, and of every replica that the master lists `lags` (seconds behind); `online` is
-    how many of them follow it, None where it does not tell.
+    Keeps `fit`, and of every replica that the master lists `lags` (seconds behind); `confirming`
+    is how many of them can confirm a write, None where it does not tell, and `syncing` whether
+    others are on their way.
 
     `on_change(fit)` is told of another set, `on_missing(right)` once of a right that the ACL
     withholds: without INFO the lag is not known, without ROLE the replica's own word;
@@ -53,7 +57,8 @@ class Rotation:
     ) -> None:
         self.fit: tuple[Address, ...] = ()
         self.lags: dict[Address, float] = {}
-        self.online: int | None = None
+        self.confirming: int | None = None
+        self.syncing = False
         self.checked = asyncio.Event()
         self._ask = ask
         self._reachable = reachable
@@ -70,6 +75,7 @@ class Rotation:
         self._missing: set[str] = set()
         self._followed_at: dict[Address, float] = {}
         self._lost_at: dict[Address, float] = {}
+        self._stream = Stream()
 
     @property
     def hurrying(self) -> bool:
@@ -87,7 +93,8 @@ class Rotation:
             self._followed_at = {}
             self._set_fit(())
             self.lags = {}
-            self.online = 0
+            self.confirming, self.syncing = 0, False
+            self._stream = Stream()
         if replicas != self._replicas or not self.fit:
             self._hurry_until = self._now() + HURRY_FOR
             self._nudged.set()
@@ -125,39 +132,65 @@ class Rotation:
 
     async def _check(self, master: Address, replicas: tuple[Address, ...]) -> None:
         begun = self._now()
-        answers = await asyncio.gather(
-            self._try(master, ("INFO", "replication")),
-            *(self._try(replica, ("ROLE",)) for replica in replicas),
+        info = asyncio.create_task(
+            self._try(master, ("INFO", "replication")), name="sahool_cache.rotation INFO"
         )
+        try:
+            # The master first: a replica that keeps up is then as far as it was, not just behind.
+            await asyncio.wait({info}, timeout=MASTER_FIRST)
+            answers = await asyncio.gather(
+                info, *(self._try(replica, ("ROLE",)) for replica in replicas)
+            )
+        finally:
+            info.cancel()
         if master != self._master:
             return
-        listed = read_replication(answers[0], self._reachable) if answers[0] is not None else None
-        self.online = None
+        listed = self._listed(answers[0])
+        roles = dict(zip(replicas, map(read_role, answers[1:]), strict=True))
         if listed is not None:
-            self.lags = {address: lag for address, (_, lag) in listed.items()}
-            self.online = sum(state == "online" for state, _ in listed.values())
+            self.lags = {each: self._lag(row, roles.get(each)) for each, row in listed.items()}
         self._set_fit(
             tuple(
                 replica
-                for replica, role in zip(replicas, answers[1:], strict=True)
+                for replica, role in roles.items()
                 if self._lost_at.get(replica, -math.inf) < begun
                 and self._is_fit(replica, role, listed)
             )
         )
 
+    def _listed(self, info: Any) -> dict[Address, Listed] | None:
+        if info is None:
+            self.confirming, self.syncing = None, False
+            return None
+        offset, listed = read_replication(info, self._reachable)
+        self._stream.note(self._now(), offset)
+        self.confirming = sum(row.acknowledges for row in listed.values())
+        self.syncing = len(listed) > self.confirming
+        return listed
+
+    def _lag(self, row: Listed, role: Role | None) -> float:
+        if role is None or not role.state:
+            return row.silent
+        return max(row.silent, self._stream.behind(role.offset, self._now()))
+
     def _is_fit(
-        self, replica: Address, role: Any, listed: Mapping[Address, tuple[str, float]] | None
+        self, replica: Address, role: Role, listed: Mapping[Address, Listed] | None
     ) -> bool:
-        state = _link_state(role) if "ROLE" not in self._missing else "connected"
+        unasked = "ROLE" in self._missing
+        connected = unasked or role.state == "connected"
         lag = 0.0
         if listed is not None:
-            online, lag = listed.get(replica, ("", math.inf))
-            fit = state == "connected" and online == "online" and lag <= self._max_lag
+            row = listed.get(replica)
+            lag = math.inf if row is None else self._lag(row, role)
+            follows = connected and row is not None and row.state == "online"
+            # One that comes anew, after a refill perhaps, has to be all there first.
+            whole = unasked or replica in self.fit or self._stream.caught_up(role.offset)
+            fit = follows and whole and lag <= self._max_lag
         else:  # the master does not tell: what it told last holds for as long as a lag may
-            fit = "INFO" in self._missing and state == "connected"
+            fit = "INFO" in self._missing and connected
         if fit:
             self._followed_at[replica] = self._now() - lag
-        elif listed is None and state in ("connect", "connecting", "connected"):
+        elif listed is None and (unasked or role.state in ("connect", "connecting", "connected")):
             fit = self._now() - self._followed_at.get(replica, -math.inf) <= self._max_lag
         return fit
 
@@ -182,28 +215,70 @@ class Rotation:
             self._on_change(fit)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """
+    A replica as its master lists it: state of the link, seconds since it last acknowledged, and
+    the offset of that, 0 if it has not yet.
+    """
+
+    state: str
+    silent: float
+    offset: int
+
+    @property
+    def acknowledges(self) -> bool:
+        """
+        Whether it can confirm writes: one that was synced a moment ago does not yet.
+        """
+        return self.state == "online" and self.offset > 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Role:
+    """
+    A replica's own word on its link, and how far it is; no state where it gives none.
+    """
+
+    state: str = ""
+    offset: int = 0
+
+
 def read_replication(
     info: Any, reachable: Callable[[Address], Address]
-) -> dict[Address, tuple[str, float]]:
+) -> tuple[int, dict[Address, Listed]]:
     """
-    State and lag in seconds of each replica in a master's ``INFO replication``.
+    A master's offset and its replicas, by its ``INFO replication``.
     """
-    listed: dict[Address, tuple[str, float]] = {}
+    reached = 0
+    listed: dict[Address, Listed] = {}
     for line in _text(info).splitlines():
         name, _, value = line.partition(":")
+        if name == "master_repl_offset" and value.strip().isdecimal():
+            reached = int(value)
         if name.startswith("slave") and name[5:].isdecimal():
             facts = dict(pair.split("=", 1) for pair in value.split(",") if "=" in pair)
             if facts.get("ip") and facts.get("port", "").isdecimal():
                 address = reachable(Address(facts["ip"], int(facts["port"])))
-                listed[address] = (facts.get("state", ""), float(facts.get("lag", "0")))
-    return listed
+                listed[address] = Listed(
+                    state=facts.get("state", ""),
+                    silent=float(_decimal(facts.get("lag", ""))),
+                    offset=_decimal(facts.get("offset", "")),
+                )
+    return reached, listed
 
 
-def _link_state(role: Any) -> str:
+def read_role(role: Any) -> Role:
     """
-    A replica's word on its link, out of ``[kind, host, port, state, offset]``; "" from others.
+    What a replica says, out of ``[kind, host, port, state, offset]``; others say nothing.
     """
-    return _text(role[3]) if isinstance(role, list) and len(role) > 3 else ""
+    if not isinstance(role, list) or len(role) < 5 or not isinstance(role[4], int):
+        return Role()
+    return Role(state=_text(role[3]), offset=role[4])
+
+
+def _decimal(text: str) -> int:
+    return int(text) if text.isdecimal() else 0
 
 
 def _text(value: Any) -> str:

@@ -119,7 +119,7 @@ class Attempts:
         try:
             async with asyncio.timeout(timeout + self._fleet.settings.socket_timeout):
                 confirmed, wanted = await confirm(lane, [options.durability], timeout)
-        except (LaneLost, TimeoutError, ResponseError):
+        except Exception:  # noqa: BLE001  # whatever the reason, nobody has confirmed
             lane.abort("no answer to WAIT")
         self._check_durable(request, topology, confirmed, wanted[0], reply, may_repeat=False)
 

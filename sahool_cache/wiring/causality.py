@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any, Self
 
 from sahool_cache.address import Address
@@ -88,6 +89,17 @@ class Causality:
             return False
         if not (isinstance(role, list) and len(role) > 4 and isinstance(role[4], int)):
             return False
-        host = role[1].decode() if isinstance(role[1], bytes) else role[1]
-        follows = reachable(Address(str(host), int(role[2]))) == topology.master
+        host = role[1].decode() if isinstance(role[1], bytes) else str(role[1])
+        named = reachable(Address(host, int(role[2])))
+        # A host's name may be known to the servers only; that it follows our master is then as
+        # new as the last look at the rotation.
+        follows = named == topology.master or not _is_ip(host)
         return follows and role[4] >= seen.offset
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True

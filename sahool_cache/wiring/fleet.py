@@ -176,7 +176,7 @@ class Fleet:
             return True
         last = self.last_failover
         recent = last is not None and self.now() - last.at < SETTLES
-        return recent and self.rotation.online == 0
+        return self.rotation.confirming == 0 and (recent or self.rotation.syncing)
 
     def timings(self) -> list[LaneTiming]:
         """

@@ -10,7 +10,7 @@ import pytest
 from redis.exceptions import NoPermissionError
 
 from sahool_cache.address import Address
-from sahool_cache.routing.rotation import Rotation, read_replication
+from sahool_cache.routing.rotation import Listed, Rotation, read_replication
 from tests.unit.clock import virtual
 
 M, A, B, N = (Address("h", port) for port in (6379, 6380, 6381, 6382))
@@ -28,6 +28,7 @@ class Group:
     def __init__(self) -> None:
         self.listed: dict[Address, tuple[str, float]] = {A: ("online", 0), B: ("online", 0)}
         self.links = {A: "connected", B: "connected"}
+        self.offsets = {M: 100, A: 100, B: 100}
         self.dead: set[Address] = set()
         self.hung: set[Address] = set()
         self.forbidden: set[str] = set()
@@ -44,12 +45,14 @@ class Group:
         if question[0] in self.forbidden:
             raise NoPermissionError("no")
         if question[0] == "ROLE":
-            return [b"slave", b"h", 6379, self.links[address].encode(), 100]
+            return [b"slave", b"h", 6379, self.links[address].encode(), self.offsets[address]]
         rows = [
             f"slave{n}:ip={a.host},port={a.port},state={state},offset=9,lag={lag}"
             for n, (a, (state, lag)) in enumerate(self.listed.items())
         ]
-        return "\r\n".join(["# Replication", "role:master", *rows, "master_repl_offset:9", ""])
+        return "\r\n".join(
+            ["# Replication", "role:master", *rows, f"master_repl_offset:{self.offsets[M]}", ""]
+        )
 
 
 @asynccontextmanager
@@ -260,8 +263,14 @@ def test_only_complete_rows_of_info_count() -> None:
         b"slave2:ip=,port=6382,state=online\r\nslave3:ip=h,port=x\r\nslave4:\r\n"
         b"slave_repl_offset:5\r\nslaves:1\r\n"
     )
-    assert read_replication(info, same) == {A: ("online", 1.0), B: ("wait_bgsave", 0.0)}
-    assert read_replication("", same) == {}
+    assert read_replication(info, same) == (
+        0,
+        {
+            A: Listed(state="online", silent=1.0, offset=1),
+            B: Listed(state="wait_bgsave", silent=0.0, offset=0),
+        },
+    )
+    assert read_replication("", same) == (0, {})
 
 
 @virtual
@@ -278,3 +287,53 @@ async def test_a_replica_whose_connection_was_lost_is_out_until_it_is_asked_agai
         group.dead.clear()
         await asyncio.sleep(2)
         assert list(rotation.fit) == [A, B]
+
+
+async def write(group: Group, *, seconds: float, followers: tuple[Address, ...]) -> None:
+    """
+    A master that writes 1000 bytes a second, and who keeps up with it.
+    """
+    for _ in range(round(seconds * 20)):
+        await asyncio.sleep(0.05)
+        group.offsets[M] += 50
+        for follower in followers:
+            group.offsets[follower] = group.offsets[M]
+
+
+@virtual
+async def test_a_replica_whose_data_grows_old_is_out_although_it_acknowledges() -> None:
+    group = Group()
+    async with rotating(group) as rotation:
+        await write(group, seconds=5, followers=(A, B))
+        assert list(rotation.fit) == [A, B]
+        await write(group, seconds=1.9, followers=(B,))
+        assert list(rotation.fit) == [A, B]
+        await write(group, seconds=1.5, followers=(B,))
+        assert list(rotation.fit) == [B]
+        assert 2.0 < rotation.lags[A] < 3.5
+        assert rotation.lags[B] == 0.0
+
+
+@virtual
+async def test_a_replica_that_comes_back_has_to_be_all_there_first() -> None:
+    group = Group()
+    async with rotating(group) as rotation:
+        await write(group, seconds=3, followers=(A, B))
+        rotation.distrust(A)
+        await write(group, seconds=1.0, followers=(B,))  # connected, online, and a second behind
+        assert list(rotation.fit) == [B]
+        await write(group, seconds=0.5, followers=(A, B))
+        assert list(rotation.fit) == [A, B]
+
+
+@virtual
+async def test_replicas_that_do_not_acknowledge_yet_cannot_confirm() -> None:
+    group = Group()
+    async with rotating(group) as rotation:
+        assert (rotation.confirming, rotation.syncing) == (2, False)
+        group.listed[A] = ("wait_bgsave", 0)
+        await asyncio.sleep(2)
+        assert (rotation.confirming, rotation.syncing) == (1, True)
+        group.forbidden.add("INFO")
+        await asyncio.sleep(2)
+        assert (rotation.confirming, rotation.syncing) == (None, False)
