@@ -319,6 +319,7 @@ async def test_a_replica_that_comes_back_has_to_be_all_there_first() -> None:
     group = Group()
     async with rotating(group) as rotation:
         await write(group, seconds=3, followers=(A, B))
+        await write(group, seconds=0.5, followers=(B,))
         rotation.distrust(A)
         await write(group, seconds=1.0, followers=(B,))  # connected, online, and a second behind
         assert list(rotation.fit) == [B]
