@@ -184,9 +184,11 @@ def read_replication(
         name, _, value = line.partition(":")
         if name.startswith("slave") and name[5:].isdecimal():
             facts = dict(pair.split("=", 1) for pair in value.split(",") if "=" in pair)
-            if facts.get("ip") and facts.get("port", "").isdecimal():
-                address = reachable(Address(facts["ip"], int(facts["port"])))
-                listed[address] = (facts.get("state", ""), float(facts.get("lag", "0")))
+            address = Address.told(facts.get("ip", ""), facts.get("port", ""))
+            if address is not None:
+                lag = facts.get("lag", "0")
+                seconds = float(lag) if lag.isdecimal() else math.inf
+                listed[reachable(address)] = (facts.get("state", ""), seconds)
     return listed
 
 
