@@ -43,13 +43,15 @@ BROKEN = st.sampled_from(
         ),
         *(b"$-5\r\n", b"$abc\r\n", b"$12", b"*-9\r\n", b"*x\r\n", b":x\r\n", b"%-3\r\n", b"\r\n"),
         *(b"$99999999999999999999\r\n", b"#x\r\n", b",1.x\r\n", b"(12x\r\n", b"=3\r\nabc\r\n"),
-        *(b"$3\r\nabcdef", b"*1\r\n" * 40 + b"x", b"|1\r\n+a\r\n+b\r\n"),
+        *(b"*1\r\n" * 40 + b"x",),
     )
 )
 """Bytes that begin no reply at all, or one that never ends well."""
 
 BYTES = st.one_of(
     BROKEN,
+    # hiredis does not look at what ends a text, and takes an attribute for a reply.
+    st.sampled_from((b"$3\r\nabcdef", b"|1\r\n+a\r\n+b\r\n")),
     st.binary(min_size=1, max_size=40),
     st.sampled_from(
         (
