@@ -49,11 +49,10 @@ def ask(lane: Lane) -> list[asyncio.Future[Any]]:
     """
     Six questions of every kind: the futures of their replies.
     """
-    grouped = lane.submit_group(
-        [b"x" * 3], 3, frozenset({1}) if lane.on_push is None else frozenset()
-    )
-    kind: type[Timed] = Flipped if lane.on_push is None else Timed
-    return [lane.submit(b"x"), grouped, lane.submit_as(b"x", kind), lane.submit(b"x")]
+    flips = frozenset({1}) if lane.on_push is None else frozenset()
+    kind: type[Timed] = Flipped if flips else Timed
+    first, grouped = lane.submit(b"x"), lane.submit_group([b"x" * 3], 3, flips)
+    return [first, grouped, lane.submit_as(b"x", kind), lane.submit(b"x")]
 
 
 def outcome(future: asyncio.Future[Any]) -> str:
