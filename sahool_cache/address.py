@@ -44,3 +44,11 @@ class Address(NamedTuple):
         if not port.isdecimal() or not 0 < int(port) < 65536:
             raise ValueError(f"{text!r} has no port between 1 and 65535")
         return cls(host, int(port))
+
+    @classmethod
+    def told(cls, host: str, port: str) -> Address | None:
+        """
+        The address in two words of a server; None where they are none that could be dialled.
+        """
+        right = host and port.isdecimal() and len(port) <= 5 and 0 < int(port) < 65536
+        return cls(host, int(port)) if right else None

@@ -10,6 +10,7 @@ from typing import Any, cast
 from redis.asyncio.client import Monitor as RedisMonitor
 from redis.asyncio.client import PubSub as RedisPubSub
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import InvalidResponse
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from sahool_cache.caller import Caller
@@ -26,6 +27,8 @@ PING_EVERY = 2.0
 
 _PING = "sahool-cache-pubsub-ping"
 _LOST = (RedisConnectionError, RedisTimeoutError, OSError, DialFailed)
+_UNREADABLE = (InvalidResponse, ValueError, IndexError)
+"""How redis-py's parser stumbles over bytes that are no reply."""
 
 
 class PubSub(RedisPubSub):
@@ -135,7 +138,9 @@ class PubSub(RedisPubSub):
                     disconnect_on_error=False,
                     push_request=True,
                 )
-            except _LOST:
+            except UnicodeDecodeError:  # this message's own trouble; the next one can be read
+                raise
+            except (*_LOST, *_UNREADABLE):
                 await self._drop()
                 continue
             if response is None:

@@ -122,12 +122,12 @@ async def greet(connection: ManagedConnection, timeout: float) -> None:
             await connection.connect()
     except BaseException as error:
         connection.cut()
-        if isinstance(error, redis_errors.RedisError | OSError | ssl.CertificateError):
+        if isinstance(error, Exception):  # of any kind: redis-py trusts a greeting to make sense
             raise _dial_failed(connection, error, timeout) from error
         raise
 
 
-def _dial_failed(connection: ManagedConnection, error: BaseException, timeout: float) -> DialFailed:
+def _dial_failed(connection: ManagedConnection, error: Exception, timeout: float) -> DialFailed:
     """
     What went wrong, with the setting to look at. A builtin TimeoutError is our own timer's.
     """

@@ -213,8 +213,9 @@ class Node:
             return None if self.closed else await self.ask_role(1.0)
         except Exception:  # noqa: BLE001  # an error reply: HELLO is refused; the greeting has to do
             return lane.role
-        role = reply.get("role", reply.get(b"role"))
-        lane.role = role.decode() if isinstance(role, bytes) else role
+        told = reply if isinstance(reply, dict) else {}
+        role = told.get("role", told.get(b"role"))
+        lane.role = role.decode("utf-8", "replace") if isinstance(role, bytes) else role
         return lane.role
 
     async def ask(self, packed: bytes, lane: Lane | None = None) -> Any:

@@ -53,9 +53,9 @@ class SentinelChannel:
         await confirmed
 
     def _pushed(self, message: list[Any]) -> None:
-        if self._heard is not None and message[0] == b"pmessage" and len(message) == 4:
-            event, text = (word.decode("utf-8", "replace") for word in message[2:])
-            self._heard(event, text)
+        match message:
+            case [b"pmessage", _, bytes() as event, bytes() as text] if self._heard is not None:
+                self._heard(event.decode("utf-8", "replace"), text.decode("utf-8", "replace"))
 
     async def wait_lost(self) -> str:
         """

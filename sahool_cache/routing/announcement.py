@@ -90,7 +90,6 @@ def read_announcement(
 def _announce(
     event: str, meaning: Meaning, place: list[str], reachable: Callable[[Address], Address]
 ) -> Announcement:
-    node = None
-    if len(place) == 2 and place[1].isdecimal():
-        node = reachable(Address(place[0], int(place[1])))
+    told = Address.told(*place) if len(place) == 2 else None
+    node = reachable(told) if told is not None else None
     return Announcement(event=event, meaning=meaning, node=node)

@@ -75,7 +75,8 @@ def read_view(
     """
     The view in one sentinel's replies; announced addresses become reachable ones.
 
-    Raises `NotMonitored`, or the error reply that says why the sentinel did not tell.
+    Raises `NotMonitored`, the error reply that says why the sentinel did not tell, or whatever
+    error it is that replies of another shape lead to.
     """
     run_id, address, master, replicas, peers = replies
     if isinstance(master, Exception):
@@ -86,27 +87,33 @@ def read_view(
         raise address
     if not address:
         raise NotMonitored(f"monitors no master named {name!r}")
+    told = Address.told(_text(address[0]), _text(address[1]))
+    if told is None:
+        raise ValueError("names a master that has no address")
     state = _fields(master)
     return SentinelView(
         sentinel=sentinel,
         run_id="" if isinstance(run_id, Exception) else _text(run_id),
-        master=reachable(Address(_text(address[0]), int(address[1]))),
+        master=reachable(told),
         epoch=int(state.get("config-epoch", 0)),
         flags=_flags(state),
         down_after=int(state.get("down-after-milliseconds", 30_000)) / 1000,
         quorum=int(state.get("quorum", 0)),
         replicas={
-            reachable(_address(each)): _flags(each) | _link_flag(each)
-            for each in _rows(replicas)
+            reachable(address): _flags(each) | _link_flag(each)
+            for address, each in _rows(replicas)
         },
-        peers={each.get("runid", ""): reachable(_address(each)) for each in _rows(peers)},
+        peers={each.get("runid", ""): reachable(address) for address, each in _rows(peers)},
     )  # fmt: skip
 
 
-def _rows(reply: Any) -> list[dict[str, str]]:
+def _rows(reply: Any) -> list[tuple[Address, dict[str, str]]]:
     if isinstance(reply, Exception):  # a right that is missing costs this detail only
         return []
-    return [row for row in map(_fields, reply) if row.get("ip") and row.get("port")]
+    told = (
+        (Address.told(row.get("ip", ""), row.get("port", "")), row) for row in map(_fields, reply)
+    )
+    return [(address, row) for address, row in told if address is not None]
 
 
 def _fields(reply: Any) -> dict[str, str]:
@@ -114,10 +121,6 @@ def _fields(reply: Any) -> dict[str, str]:
         reply.items() if isinstance(reply, Mapping) else zip(reply[::2], reply[1::2], strict=False)
     )
     return {_text(key): _text(value) for key, value in pairs}
-
-
-def _address(row: Mapping[str, str]) -> Address:
-    return Address(row["ip"], int(row["port"]))
 
 
 def _flags(row: Mapping[str, str]) -> frozenset[str]:

@@ -254,15 +254,16 @@ def read_replication(
     listed: dict[Address, Listed] = {}
     for line in _text(info).splitlines():
         name, _, value = line.partition(":")
-        if name == "master_repl_offset" and value.strip().isdecimal():
-            reached = int(value)
+        if name == "master_repl_offset":
+            reached = _decimal(value.strip())
         if name.startswith("slave") and name[5:].isdecimal():
             facts = dict(pair.split("=", 1) for pair in value.split(",") if "=" in pair)
-            if facts.get("ip") and facts.get("port", "").isdecimal():
-                address = reachable(Address(facts["ip"], int(facts["port"])))
-                listed[address] = Listed(
+            address = Address.told(facts.get("ip", ""), facts.get("port", ""))
+            if address is not None:
+                silent = facts.get("lag", "0")[:19]
+                listed[reachable(address)] = Listed(
                     state=facts.get("state", ""),
-                    silent=float(_decimal(facts.get("lag", ""))),
+                    silent=float(silent) if silent.isdecimal() else math.inf,
                     offset=_decimal(facts.get("offset", "")),
                 )
     return reached, listed
@@ -278,7 +279,7 @@ def read_role(role: Any) -> Role:
 
 
 def _decimal(text: str) -> int:
-    return int(text) if text.isdecimal() else 0
+    return int(text) if text.isdecimal() and len(text) < 20 else 0
 
 
 def _text(value: Any) -> str:

@@ -157,9 +157,6 @@ class Watcher:
             watchful=self.topology.provisional or not self._roster.listening,
         )
 
-    def _in_doubt(self) -> bool:
-        return self._pace.doubtful or self.topology.provisional
-
     async def _pause(self, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
@@ -202,10 +199,14 @@ class Watcher:
             self._belief.settle()
             await self._confirm(best)
             return
-        if self.topology.master is not None and self._in_doubt():
-            self._belief.disowned = await self._verify(self.topology.master) == "replica"
-        if self._belief.supersedes(best, self.topology, views, known=len(self.links)):
-            if await self._verify(best.master) == "master":
+        # Whenever a server is asked, a promotion may be followed before it answers.
+        current = self.topology
+        if current.master is not None and (self._pace.doubtful or current.provisional):
+            disowned = await self._verify(current.master) == "replica"
+            self._belief.disowned = disowned and self.topology is current
+            current = self.topology
+        if self._belief.supersedes(best, current, views, known=len(self.links)):
+            if await self._verify(best.master) == "master" and self.topology is current:
                 self._publish(
                     Topology(
                         master=best.master,
@@ -222,11 +223,12 @@ class Watcher:
             role = await self._verify(view.master)
             if role == "master" and not self.failover_in_sight:
                 self._pace.trust()
-        confirmed = self.topology.provisional and view.epoch > self.topology.epoch
+            if self.topology.master != view.master:
+                return
         new = replace(
             self.topology,
             epoch=view.epoch,
-            provisional=self.topology.provisional and not confirmed,
+            provisional=self.topology.provisional and view.epoch <= self.topology.epoch,
             replicas=view.members,
             sentinels=tuple(self.links),
         )

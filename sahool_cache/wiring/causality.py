@@ -89,8 +89,9 @@ class Causality:
             return False
         if not (isinstance(role, list) and len(role) > 4 and isinstance(role[4], int)):
             return False
-        host = role[1].decode() if isinstance(role[1], bytes) else str(role[1])
-        named = reachable(Address(host, int(role[2])))
+        host = role[1].decode("utf-8", "replace") if isinstance(role[1], bytes) else str(role[1])
+        told = Address.told(host, str(role[2]))
+        named = None if told is None else reachable(told)
         # A host's name may be known to the servers only; that it follows our master is then as
         # new as the last look at the rotation.
         follows = named == topology.master or not _is_ip(host)

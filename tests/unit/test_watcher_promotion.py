@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
+from sahool_cache.address import Address
 from sahool_cache.routing.topology import Topology
 from tests.unit.clock import virtual
 from tests.unit.watchers import CHOSEN, NEW, OLD, S1, S3, SENTINELS, THIRD, Case, watching
@@ -192,3 +193,63 @@ async def test_the_same_choice_told_by_many_events_is_chased_once() -> None:
         await asyncio.sleep(0.1)
         chasing = [t for t in asyncio.all_tasks() if "promotion" in t.get_name()]
         assert (len(chasing), len(case.fences), watcher.fenced) == (1, 1, True)
+
+
+class SlowToAnswer(Case):
+    """
+    Those servers take a tenth of a second to state their role.
+    """
+
+    def __init__(self, *slow: Address) -> None:
+        super().__init__()
+        self.slow = slow
+
+    async def verify(self, address: Address) -> str | None:
+        await asyncio.sleep(0.1 if address in self.slow else 0)
+        return await super().verify(address)
+
+
+@virtual
+async def test_a_promotion_that_overtakes_the_check_of_the_old_master_is_left_as_it_is() -> None:
+    for epoch in (1, 2):
+        case = SlowToAnswer(OLD)
+        async with watching(case) as watcher:
+            case.name(OLD, epoch=epoch)
+            watcher.suspect()
+            await asyncio.sleep(0.01)
+            case.choose()
+            case.promote(NEW)
+            await asyncio.sleep(0.2)
+            assert all(snapshot.master not in snapshot.replicas for snapshot in case.published)
+            assert watcher.topology == Topology(
+                master=NEW, replicas=(OLD, THIRD), sentinels=SENTINELS, epoch=1, provisional=True
+            )
+
+
+@virtual
+async def test_a_promotion_that_overtakes_the_check_of_a_third_server_is_kept() -> None:
+    case = SlowToAnswer(THIRD)
+    async with watching(case) as watcher:
+        case.name(THIRD, epoch=1)  # everybody: as if the group had been set up anew
+        case.roles[THIRD] = "master"
+        watcher.look()
+        await asyncio.sleep(0.01)
+        case.say("+selected-slave", CHOSEN)
+        case.roles[NEW] = "master"
+        await asyncio.sleep(0.2)
+        assert (watcher.topology.master, watcher.topology.provisional) == (NEW, True)
+
+
+@virtual
+async def test_what_the_old_master_says_is_not_held_against_a_promotion_that_overtook_it() -> None:
+    case = SlowToAnswer(OLD)
+    async with watching(case) as watcher:
+        case.roles[OLD] = "replica"
+        case.roles[THIRD] = case.roles[NEW] = "master"
+        case.name(THIRD, epoch=1, by=(S1, S3))
+        case.group.at[SENTINELS[1]].hung = True
+        watcher.suspect()
+        await asyncio.sleep(0.01)
+        case.say("+selected-slave", CHOSEN)
+        await asyncio.sleep(1)
+        assert (watcher.topology.master, watcher.topology.provisional) == (NEW, True)

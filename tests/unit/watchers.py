@@ -38,7 +38,7 @@ class Case:
         self.roles: dict[Address, str | None] = {OLD: "master", NEW: "replica", THIRD: "replica"}
         self.verified: list[Address] = []
         self.published: list[Topology] = []
-        self.said: list[str] = []
+        self.announced: list[str] = []
         self.fences: list[tuple[Any, ...]] = []
         self.rounds = 0
         self.watcher: Watcher
@@ -98,7 +98,7 @@ class Case:
         pass
 
     def on_announcement(self, event: str, node: Address | None) -> None:
-        self.said.append(event)
+        self.announced.append(event)
 
     def on_round(self) -> None:
         self.rounds += 1
