@@ -42,7 +42,8 @@ def progress(number: int, sample: Sample) -> None:
     print(  # noqa: T201
         f"window {number:3}: {sample.rss / 1024:7.1f} MiB, {sample.objects:.0f} objects, "
         f"{sample.descriptors:.0f} descriptors, {sample.tasks:.0f} tasks, "
-        f"{sample.calls} calls, p99 {sample.p99:.2f} ms",
+        f"{sample.calls} calls, p99 {sample.p99:.2f} ms, "
+        f"{sample.relative_p99:.0f} % of a new client's",
         flush=True,
     )
 

@@ -23,14 +23,17 @@ KEYS = 500
 
 class Load:
     """
-    Workers that run within ``async with``, and can be made to rest between two of their rounds.
+    Workers that run within ``async with`` from `resume()` on, until they are made to rest.
 
-    `took` are the seconds of simple commands; `errors` counts what calls raised by name. What is
-    no redis-py error is no part of any promise, and ends the load.
+    `took` are the seconds of simple commands, `took_new` those of the same ones that a `new`
+    client made; `errors` counts what calls raised by name. What is no redis-py error is no part
+    of any promise, and ends the load.
     """
 
     def __init__(self, redis: RedisClient, *, pace: float = 0.002) -> None:
+        self.new: RedisClient | None = None
         self.took: list[float] = []
+        self.took_new: list[float] = []
         self.errors: Counter[str] = Counter()
         self.rounds: Counter[str] = Counter()
         self._redis = redis
@@ -50,7 +53,6 @@ class Load:
             "pubsub": self.pubsub,
             "cancel": self.cancel,
         }
-        self._go.set()
         self._tasks = [
             asyncio.create_task(self._work(name.split()[0], act), name=f"soak {name}")
             for name, act in rounds.items()
@@ -85,7 +87,7 @@ class Load:
 
     def resume(self) -> None:
         """
-        Lets the workers go on.
+        Lets the workers begin, or go on.
         """
         self._go.set()
 
@@ -106,17 +108,21 @@ class Load:
     def _key(self) -> str:
         return f"soak:{self._random.randrange(KEYS)}"
 
-    async def _timed(self, call: Awaitable[Any]) -> Any:
-        begun = time.perf_counter()
-        reply = await call
-        self.took.append(time.perf_counter() - begun)
-        return reply
-
     async def command(self) -> None:
-        redis, key = self._redis, self._key()
-        await self._timed(redis.set(key, "x" * self._random.randrange(200)))
-        await self._timed(redis.get(key))
-        await self._timed(redis.incr("soak:count"))
+        both = [(self._redis, self.took)]
+        if self.new is not None:
+            both.append((self.new, self.took_new))
+        self._random.shuffle(both)
+        key, value = self._key(), "x" * self._random.randrange(200)
+        for act in (
+            lambda redis: redis.set(key, value),
+            lambda redis: redis.get(key),
+            lambda redis: redis.incr("soak:count"),
+        ):
+            for redis, took in both:
+                begun = time.perf_counter()
+                await act(redis)
+                took.append(time.perf_counter() - begun)
 
     async def read(self) -> None:
         await self._redis.replica.get(self._key())
@@ -130,7 +136,7 @@ class Load:
             await pipe.execute()
 
     async def blocking(self) -> None:
-        waiting = asyncio.create_task(self._redis.blpop(["soak:list"], 0.5))
+        waiting = asyncio.ensure_future(self._redis.blpop(["soak:list"], 0.5))
         await asyncio.sleep(self._pace)
         try:
             await self._redis.rpush("soak:list", "element")
@@ -148,7 +154,9 @@ class Load:
         """
         Calls of every kind, whose callers go away at any moment.
         """
-        calls = [asyncio.ensure_future(self._redis.get(self._key())) for _ in range(10)]
+        calls: list[asyncio.Future[Any]] = [
+            asyncio.ensure_future(self._redis.get(self._key())) for _ in range(10)
+        ]
         calls.append(asyncio.ensure_future(self._redis.blpop(["soak:nothing"], 5)))
         pipe = self._redis.pipeline(transaction=False)
         pipe.get(self._key())

@@ -82,12 +82,13 @@ async def soak(
         try:
             async with Load(redis) as load:
                 for number in range(plan.warm_up + plan.windows):
-                    await asyncio.sleep(plan.window)
-                    await load.rest()
+                    async with RedisClient(group.settings) as load.new:
+                        load.resume()
+                        await asyncio.sleep(plan.window)
+                        await load.rest()
                     leak()
-                    samples.append(take(load.took))
+                    samples.append(take(load.took, load.took_new))
                     told(number, samples[-1])
-                    load.resume()
         finally:
             failing.cancel()
             await asyncio.gather(failing, return_exceptions=True)
