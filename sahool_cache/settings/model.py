@@ -188,7 +188,13 @@ class RedisSettings(BaseSettings):
         refuse_unknown(sorted(settings.keys() - NOT_FIELDS), type(self).model_fields)
         for name in {"tls", "sentinel_tls"} & settings.keys():
             settings[name] = tls_layer(settings[name])
-        super().__init__(**settings)
+        try:
+            super().__init__(**settings)
+        except UnicodeDecodeError as error:  # it has the whole file in it, with the passwords
+            place = error.start
+        else:
+            return
+        raise ValueError(f".env is not UTF-8 (byte {place})")
 
     @classmethod
     def from_url(cls, url: str, **overrides: Any) -> Self:
