@@ -15,6 +15,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     Runs one command and returns its exit status; without `argv`, that of this process.
     """
     try:
+        return _run(argv)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    try:
         from sahool_cache.cli import main as run  # noqa: PLC0415 (the extra may be missing)
     except ModuleNotFoundError as missing:
         if missing.name not in {"rich", "typer"}:

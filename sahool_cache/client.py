@@ -52,6 +52,8 @@ class RedisClient(View):
         random: Random | None = None,
     ) -> None:
         self.settings = settings if settings is not None else RedisSettings.from_env()
+        if not isinstance(self.settings, RedisSettings):
+            raise TypeError("pass RedisSettings, or use RedisClient.from_url(...)")
         self.chain: Chain | None = None
         self.decode_responses = self.settings.decode_responses
         self.response_callbacks = dict(
@@ -140,12 +142,13 @@ class RedisClient(View):
         Forgets machinery that this process or loop cannot use. Its sockets are left alone: a
         forked child that closed them would take them out of its parent's event loop.
         """
-        if os.getpid() == self._pid and not chain.loop.is_closed():
+        if os.getpid() != self._pid:
+            _INHERITED.append(chain)
+        elif not chain.loop.is_closed():
             raise RuntimeError(
                 "this RedisClient serves another event loop; make one client per loop, "
                 "or let get_redis_client() do so"
             )
-        _ABANDONED.append(chain)
         self.chain = self._supervisor = self._settled = None
 
     def _start(self) -> Chain:
@@ -181,15 +184,18 @@ class RedisClient(View):
         """
         Lets what is in flight finish for a moment, then ends every task and connection.
 
-        May be called twice, and in the middle of an outage; takes at most 0.1 s.
+        May be called twice, and in the middle of an outage; takes at most 0.1 s. Raises
+        `RuntimeError` on another loop than the one that the client serves.
         """
+        if self.chain is not None and not self.chain.here():
+            self._leave(self.chain)
         self._closed = True
         chain, self.chain = self.chain, None
         supervisor, self._supervisor = self._supervisor, None
         settled, self._settled = self._settled, None
         self._events.end_streams()
         self._recorder.close()
-        if chain is None or supervisor is None or not chain.here():
+        if chain is None or supervisor is None:
             return
         chain.servers.closed = True
         chain.fleet.line.wake()
@@ -283,4 +289,5 @@ class RedisClient(View):
         return await health.sentinel_info(await self.ready(), self.options.timeout)
 
 
-_ABANDONED: list[Chain] = []
+_INHERITED: list[Chain] = []
+"""What a forked child keeps for ever: collecting it would close sockets of its parent."""

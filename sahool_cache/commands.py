@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from redis.exceptions import DataError
 
 __all__ = ["SPECS", "Spec", "lookup", "with_wait"]
 
+Does = Literal["reads", "asks", "writes", "acts"]
 Wait = Callable[[Sequence[Any]], float | None]
 Check = Callable[[Sequence[Any]], bool]
 
@@ -118,8 +119,8 @@ class Spec:
     """
 
     __slots__ = (
-        "_repeatable", "cursor", "known", "name", "own", "plain", "reads", "wait", "words",
-        "writes",
+        "_repeatable", "cursor", "harmless", "known", "name", "own", "plain", "reads", "wait",
+        "words", "writes",
     )  # fmt: skip
 
     def __init__(
@@ -127,8 +128,7 @@ class Spec:
         name: str,
         words: tuple[bytes, ...],
         *,
-        reads: bool = False,
-        writes: bool = False,
+        does: Does = "writes",
         repeatable: bool | Check = False,
         own: str | None = None,
         wait: Wait | None = None,
@@ -138,10 +138,12 @@ class Spec:
         """Upper-case, with its sub-command: ``GET``, ``CONFIG GET``."""
         self.words = words
         """What goes on the wire for the name."""
-        self.reads = reads
+        self.reads = does == "reads"
         """A replica may serve it."""
-        self.writes = writes or not known
+        self.writes = does == "writes"
         """It may change data, which replicas then get."""
+        self.harmless = does in ("reads", "asks")
+        """It changes nothing: one that got no answer is as good as one that was not sent."""
         self.own = own
         """Not None: it changes its connection's state, or streams to it. What to use instead."""
         self.wait = wait
@@ -319,13 +321,17 @@ def _specs() -> Iterator[Spec]:
     def spec(name: str, **facts: Any) -> Spec:
         return Spec(name, tuple(name.encode().split()), wait=_WAITS.get(name), **facts)
 
-    yield from (spec(name, reads=True, repeatable=True) for name in _names(_READS))
-    yield from (spec(name, repeatable=True) for name in _names(_ASKS))
-    yield from (spec(name, repeatable=True, writes=True) for name in _names(_REPEATABLE))
-    yield from (spec(name, writes=True) for name in _names(_ONCE))
-    yield from (spec(name) for name in _names(_ACTS))
-    yield from (spec(name, repeatable=check, writes=True) for name, check in _DEPENDS.items())
-    yield from (spec(name, own=text) for text, table in _OWN.items() for name in _names(table))
+    yield from (spec(name, does="reads", repeatable=True) for name in _names(_READS))
+    yield from (spec(name, does="asks", repeatable=True) for name in _names(_ASKS))
+    yield from (spec(name, repeatable=True) for name in _names(_REPEATABLE))
+    yield from (spec(name) for name in _names(_ONCE))
+    yield from (spec(name, does="acts") for name in _names(_ACTS))
+    yield from (spec(name, repeatable=check) for name, check in _DEPENDS.items())
+    yield from (
+        spec(name, does="asks" if name in ("WATCH", "UNWATCH") else "acts", own=text)
+        for text, table in _OWN.items()
+        for name in _names(table)
+    )
 
 
 SPECS: dict[str, Spec] = {spec.name: spec for spec in _specs()}

@@ -10,6 +10,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
+from redis.exceptions import NoPermissionError
+
 from sahool_cache.address import Address
 from sahool_cache.connection.figures import NodeStats
 from sahool_cache.connection.request import Single
@@ -90,6 +92,8 @@ async def ping(chain: Chain, options: CallOptions) -> bool:
     """
     try:
         await chain.send(Single(("PING",)), options)
+    except NoPermissionError:  # an answer, too
+        return True
     except Exception:  # noqa: BLE001  # whatever it is, the answer is no
         return False
     return True

@@ -11,12 +11,18 @@ from typing import Any, Self
 from redis.client import EMPTY_RESPONSE
 from redis.exceptions import ResponseError
 
-from sahool_cache.caller import Caller
+from sahool_cache.caller import Caller, Owner
 from sahool_cache.commands import lookup
 from sahool_cache.connection.borrowed import Borrowed
-from sahool_cache.connection.faults import DialFailed, Expired, LaneLost
+from sahool_cache.connection.faults import Expired, LaneLost
 from sahool_cache.connection.request import Single
-from sahool_cache.errors import NeedsOwnConnectionError, OutcomeUnknownError, UnavailableError
+from sahool_cache.errors import (
+    ClientClosedError,
+    NeedsOwnConnectionError,
+    OutcomeUnknownError,
+    UnavailableError,
+)
+from sahool_cache.wiring.options import CallOptions
 
 __all__ = ["PinnedClient"]
 
@@ -35,10 +41,15 @@ class PinnedClient(Caller):
     a failover, and nothing is repeated: the state would be gone.
     """
 
-    _borrowed: Borrowed | None = None
-    _changed = False
+    def __init__(self, owner: Owner, options: CallOptions, *, decode: bool) -> None:
+        super().__init__(owner, options, quick=False, decode=decode)
+        self._borrowed: Borrowed | None = None
+        self._taking = asyncio.Lock()
+        self._changed = False
+        self._handed_back = False
 
     async def __aenter__(self) -> Self:
+        self._handed_back = False
         await self.initialize()
         return self
 
@@ -54,23 +65,25 @@ class PinnedClient(Caller):
         """
         Takes the connection; the first command does it as well. Raises `UnavailableError`.
         """
-        if self._borrowed is None:
-            chain = await self.ready()
-            deadline = self.options.deadline()
-            while self._borrowed is None:
-                try:
-                    self._borrowed = await chain.servers.borrow(False, "master", deadline)  # noqa: FBT003
-                except (DialFailed, ConnectionError) as fault:
-                    if deadline.passed:
-                        raise UnavailableError(f"no connection to the master: {fault}") from fault
-                    await asyncio.sleep(min(0.01, deadline.left))
+        await self._own()
         return self
+
+    async def _own(self) -> Borrowed:
+        async with self._taking:
+            if self._handed_back:
+                raise ClientClosedError("this connection was handed back")
+            if self._borrowed is None:
+                chain = await self.ready()
+                self._borrowed = await chain.servers.hold("master", self.options.deadline())
+            return self._borrowed
 
     async def aclose(self) -> None:
         """
         Hands the connection back, or ends it where its state was changed.
         """
-        borrowed, self._borrowed = self._borrowed, None
+        async with self._taking:
+            self._handed_back = True
+            borrowed, self._borrowed = self._borrowed, None
         if borrowed is not None:
             if self._changed:
                 borrowed.cut("its state was changed")
@@ -84,11 +97,9 @@ class PinnedClient(Caller):
         request = Single(args, flipped=self.flips(options))
         spec, canonical = lookup(args)
         if spec.name in _STREAMING:
-            raise NeedsOwnConnectionError(f"{spec.name} does not give one reply: {spec.own}")
-        await self.initialize()
-        borrowed = self._borrowed
-        if borrowed is None:
-            raise UnavailableError("the connection was closed")
+            instead = "" if "client()" in (spec.own or "") else f": {spec.own}"
+            raise NeedsOwnConnectionError(f"{spec.name} does not give one reply{instead}")
+        borrowed = await self._own()
         self._changed = self._changed or spec.own is not None or not spec.known
         wait = spec.wait(canonical[len(spec.words) :]) if spec.wait is not None else None
         deadline = self.options.deadline(waits=wait)
@@ -97,6 +108,11 @@ class PinnedClient(Caller):
                 request.submit(borrowed.lane), lambda: Expired("no reply within the budget")
             )
         except (LaneLost, Expired, ConnectionError) as fault:
+            if spec.harmless or (isinstance(fault, LaneLost) and not fault.sent):
+                raise UnavailableError(
+                    f"{spec.name} was not served on its own connection ({fault})",
+                    node=str(borrowed.node),
+                ) from fault
             raise OutcomeUnknownError(
                 f"{spec.name} got no answer on its own connection ({fault})",
                 command=spec.name,

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from redis.asyncio.client import Pipeline as RedisPipeline
 from redis.client import EMPTY_RESPONSE
-from redis.exceptions import ExecAbortError, RedisError, ResponseError, WatchError
+from redis.exceptions import ExecAbortError, ResponseError, WatchError
 
 from sahool_cache.caller import Caller
 from sahool_cache.commands import Spec, lookup
@@ -282,14 +282,8 @@ class Pipeline(RedisPipeline):
         self.explicit_transaction = False
         if borrowed is None:
             return
-        try:
-            if watching:
-                await Deadline(1.0).wait(borrowed.lane.submit(pack((b"UNWATCH",))), _no_reply)
-        except (RedisError, LaneLost, Expired, ConnectionError):
-            borrowed.cut("UNWATCH failed")
-        except BaseException:
-            borrowed.cut("cancelled")
-            raise
+        if watching and borrowed.usable:
+            borrowed.give_back_after(pack((b"UNWATCH",)), within=1.0)
         else:
             borrowed.give_back()
 

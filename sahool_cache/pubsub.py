@@ -5,7 +5,8 @@ Subscriptions that follow the master: lost connections are made anew and subscri
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
+from collections.abc import AsyncIterator
+from typing import Any, Self, cast
 
 from redis.asyncio.client import Monitor as RedisMonitor
 from redis.asyncio.client import PubSub as RedisPubSub
@@ -60,7 +61,7 @@ class PubSub(RedisPubSub):
             if self._connected():
                 return
             await self._drop()
-            connection = await self._connection(deadline)
+            connection = await self._pool.get_connection(deadline=deadline)
             self.connection = connection
             self._pinged_at = None
             if self.push_handler_func is not None:
@@ -70,15 +71,6 @@ class PubSub(RedisPubSub):
 
     def _connected(self) -> bool:
         return self.connection is not None and self.connection.is_connected
-
-    async def _connection(self, deadline: Deadline) -> Any:
-        while True:
-            try:
-                return await self._pool.get_connection(deadline=deadline)
-            except DialFailed as fault:
-                if deadline.passed:
-                    raise UnavailableError(f"no connection to subscribe on: {fault}") from fault
-                await asyncio.sleep(min(0.05, deadline.left))
 
     async def _return(self) -> None:
         """
@@ -129,6 +121,8 @@ class PubSub(RedisPubSub):
             raise RuntimeError("not connected: call subscribe() or psubscribe() first")
         deadline = Deadline(float("inf") if block else max(timeout, 0.0))
         while True:
+            if not (self.subscribed or self._connected()):  # closed meanwhile
+                return None
             if not self._connected() and not await self._returned(deadline):
                 return None
             connection = cast("Any", self.connection)
@@ -203,11 +197,22 @@ class PubSub(RedisPubSub):
         """
         Ends every subscription and hands the connection back.
         """
+        self.channels, self.patterns, self.shard_channels = {}, {}, {}  # who listens ends now
         returning, self._returning = self._returning, None
         if returning is not None:
             returning.cancel()
             await asyncio.wait({returning})
         await RedisPubSub.aclose(self)
+
+    async def listen(self) -> AsyncIterator[Any]:
+        """
+        Every message, for as long as there is a subscription.
+        """
+        while self.subscribed:
+            response = await self.parse_response(block=True)
+            message = None if response is None else await self.handle_message(response)  # type: ignore[no-untyped-call]
+            if message is not None:
+                yield message
 
 
 class Monitor(RedisMonitor):
@@ -217,3 +222,19 @@ class Monitor(RedisMonitor):
 
     def __init__(self, caller: Caller) -> None:
         super().__init__(cast("Any", RoutedPool(caller)))
+
+    async def __aenter__(self) -> Self:
+        try:
+            await super().__aenter__()  # type: ignore[no-untyped-call]
+        except BaseException:
+            await self._hand_back()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._hand_back()
+
+    async def _hand_back(self) -> None:
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            await self.connection_pool.release(connection)

@@ -38,15 +38,13 @@ class RoutedPool:
 
     async def get_connection(self, *_: object, deadline: Deadline | None = None) -> Any:
         """
-        A connection of one's own to the master, within the caller's budget.
+        A connection of one's own to the master, within the caller's budget. Raises
+        `UnavailableError`.
         """
         chain = await self._caller.ready()
         options = self._caller.options
-        borrowed = await chain.servers.borrow(
-            False,  # noqa: FBT003
-            options.read_from,
-            deadline or options.deadline(),
-            bare=True,
+        borrowed = await chain.servers.hold(
+            options.read_from, deadline or options.deadline(), bare=True
         )
         connection = borrowed.connection
         self._lent[connection] = borrowed

@@ -16,6 +16,7 @@ from redis.exceptions import NoScriptError, WatchError
 
 from sahool_cache import health
 from sahool_cache.caller import Owner
+from sahool_cache.errors import DeadlineExceededError
 from sahool_cache.pinned import PinnedClient
 from sahool_cache.pipeline import Pipeline
 from sahool_cache.policy.retry import Repeat
@@ -157,7 +158,8 @@ class View(Scanner):
         EXEC was sent and no answer came.
         """
         deadline = self.options.deadline()
-        async with self.pipeline(True, shard_hint) as pipe:  # noqa: FBT003
+        view = View(self._owner, replace(self.options, until=deadline), default=self._default)
+        async with view.pipeline(True, shard_hint) as pipe:  # noqa: FBT003
             while True:
                 try:
                     if watches:
@@ -166,7 +168,11 @@ class View(Scanner):
                     if inspect.isawaitable(value):
                         value = await value
                     replies = await pipe.execute()
-                except WatchError:
+                except WatchError as error:
+                    if deadline.passed and error.__cause__ is not None:  # it was not the keys
+                        raise DeadlineExceededError(
+                            f"the budget ended before the transaction was sent ({error})"
+                        ) from error
                     if deadline.passed:
                         raise
                     await asyncio.sleep(watch_delay or 0)
@@ -189,7 +195,7 @@ class View(Scanner):
         """
         A client on one connection of its own, for commands that change a connection's state.
         """
-        return PinnedClient(self._owner, self.options, quick=False, decode=self._decode)
+        return PinnedClient(self._owner, self.options, decode=self._decode)
 
     def register_script(self, script: Any) -> Script:  # type: ignore[override]
         """

@@ -96,9 +96,10 @@ FILE_LINES = 300
 FUNCTION_LINES = 60
 # "path" or "path:function" -> (its own limit of lines, why it is better long).
 LONGER: dict[str, tuple[int, str]] = {
-    "commands.py": (345, "one table; cutting it in two would make two places to look"),
-    "connection/lane.py": (340, "the queue and all that may happen to it: one invariant, one file"),
-    "routing/watcher.py": (310, "what the task believes and does, in one place to read"),
+    "commands.py": (355, "one table; cutting it in two would make two places to look"),
+    "connection/lane.py": (355, "the queue and all that may happen to it: one invariant, one file"),
+    "connection/node.py": (310, "one server, whole: every way in which its connections end"),
+    "routing/watcher.py": (315, "what the task believes and does, in one place to read"),
     "wiring/fleet.py": (350, "every reaction to a change of the group, in one place to read"),
 }
 

@@ -4,6 +4,9 @@ An exclusive connection while it is lent.
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 from sahool_cache.address import Address
 from sahool_cache.connection.faults import LaneLost
 from sahool_cache.connection.handshake import ManagedConnection
@@ -38,6 +41,31 @@ class Borrowed:
         Hands the connection back; one that owes a reply is cut.
         """
         self.pool.give_back(self.connection)
+
+    @property
+    def usable(self) -> bool:
+        """
+        Whether the connection stands, and owes no reply.
+        """
+        lane = self.connection.lane
+        return lane is not None and lane.lost is None and not lane.in_flight
+
+    def give_back_after(self, last: bytes, *, within: float) -> None:
+        """
+        Hands the connection back once a last command is answered, and ends it if that fails or
+        takes too long. Nobody has to wait for it.
+        """
+        answer = self.lane.submit(last)
+        give_up = asyncio.get_running_loop().call_later(within, self.cut, "the last reply is late")
+
+        def answered(done: asyncio.Future[Any]) -> None:
+            give_up.cancel()
+            if done.exception() is None:
+                self.give_back()
+            else:
+                self.cut("the last command failed")
+
+        answer.add_done_callback(answered)
 
     def cut(self, why: str) -> None:
         """

@@ -22,13 +22,12 @@ class LaneOptions:
     quiet_after: float = 0.2
     silence_limit: float = 5.0
     decode: bool = False
-    limit: int = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeStats:
     """
-    One server as the client sees it now.
+    One server as the client sees it now; `dials` counts the attempts to open a lane.
     """
 
     address: Address
@@ -40,3 +39,4 @@ class NodeStats:
     exclusive: int
     rtt: float | None
     fault: str | None
+    dials: int

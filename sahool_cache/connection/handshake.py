@@ -146,7 +146,8 @@ def _dial_failed(connection: ManagedConnection, error: Exception, timeout: float
         hint = f"check the setting `{name}tls`"
         return DialFailed(f"TLS failed ({tls}); {hint}", permanent=True)
     if isinstance(error, redis_errors.ResponseError):
-        hint = "; check the setting `db`" if "DB index" in str(error) else ""
+        about_db = "DB index" in str(error) or "'select'" in str(error)
+        hint = "; check the setting `db`" if about_db else ""
         lasts = judge(error) is Verdict.REFUSED  # a server that is busy with a script says so, too
         return DialFailed(f"greeting refused ({error}){hint}", permanent=lasts)
     told = getattr(error, "status_code", None) is not None  # the server said why

@@ -28,6 +28,9 @@ SWEEP = 0.02
 HIGH_WATER = 4 << 20
 """Bytes waiting to be sent above which new callers wait."""
 
+CROWD = 1000
+"""Replies that are due from which on the time that they take counts as a queue's."""
+
 _NOT_READY = object()
 
 
@@ -40,9 +43,10 @@ class Lane:
     """
 
     __slots__ = (
-        "__weakref__", "_buffer", "_create_future", "_feed", "_gets", "_gets_flipped", "_limit",
-        "_loop", "_lost_waiter", "_now", "_progress", "_queue", "_quiet_since", "_received",
-        "_samples", "_scheduled", "_sweeper", "_transport", "_wire", "_write", "answered",
+        "__weakref__", "_age", "_buffer", "_create_future", "_feed", "_gets", "_gets_flipped",
+        "_limit", "_loop", "_lost_waiter", "_now", "_progress", "_queue", "_quiet_since",
+        "_received", "_samples", "_scheduled", "_sweeper", "_transport", "_wire", "_write",
+        "answered",
         "budget", "burst", "client_id", "congested", "lost", "on_change", "on_push", "opened_at",
         "quiet", "quiet_after", "role", "silence_limit",
     )  # fmt: skip
@@ -86,6 +90,7 @@ class Lane:
         self._received = 0
         self._progress: tuple[int, int] | None = None
         self._quiet_since = 0.0
+        self._age = 0.0
         self._limit = limit
         self._lost_waiter: asyncio.Future[None] = loop.create_future()
         self.budget = budget
@@ -118,6 +123,14 @@ class Lane:
         Whether a new command may be written now.
         """
         return self.lost is None and not self.quiet and not self.congested
+
+    @property
+    def expected_wait(self) -> float:
+        """
+        Seconds that a new call would stand in the queue: as long as its head has, while replies
+        keep coming; 0 where there is no crowd, or where nobody can tell.
+        """
+        return self._age if len(self._queue) >= CROWD else 0.0
 
     def submit(self, packed: bytes) -> asyncio.Future[Any]:
         """
@@ -190,7 +203,8 @@ class Lane:
         congested = (
             len(self._queue) > self._limit
             or self._transport.get_write_buffer_size() > HIGH_WATER
-        )  # fmt: skip
+            or self.expected_wait > self.budget
+        )
         if congested is not self.congested:
             self.congested = congested
             self.on_change(self)
@@ -264,13 +278,12 @@ class Lane:
         if not queue:
             self._sweeper = None
             self._samples.clear()
+            self._age = 0.0
             if self.congested:
                 self._note_congestion()
             return
         self._sweeper = self._loop.call_later(SWEEP, self._sweep)
         now = self._now()
-        if self.congested:
-            self._note_congestion()
         progress = (self._received, self._transport.get_write_buffer_size())
         if progress != self._progress:
             self._progress, self._quiet_since = progress, now
@@ -283,7 +296,12 @@ class Lane:
             self.on_change(self)
         # What was submitted by a sample that is older than the budget is overdue. The age of
         # the head alone would not do: it only counts from when an entry becomes the head.
+        while self._samples and self._samples[0][1] <= self.answered:
+            self._samples.popleft()
         self._samples.append((now, self.answered + len(queue)))
+        self._age = now - self._samples[0][0] if silent < SWEEP else 0.0
+        if self.congested or len(queue) >= CROWD:
+            self._note_congestion()
         due = 0
         while self._samples and self._samples[0][0] <= now - self.budget:
             due = self._samples.popleft()[1] - self.answered

@@ -22,6 +22,9 @@ __all__ = ["Node"]
 BACKOFF_FIRST, BACKOFF_CAP = 0.005, 0.25
 """Seconds between two attempts to connect; each is shortened at random by up to a half."""
 
+SPREAD = 0.015
+"""Seconds over which the clients of one server come back, that were cut off all at once."""
+
 _HELLO = pack((b"HELLO", b"3"))
 
 
@@ -51,8 +54,10 @@ class Node:
         self.down_since: float | None = None
         self.rtt: float | None = None
         self.closed = False
+        self.dials = 0
         self._answered = 0
         self._short_lived = 0
+        self._cut_off = False
         self._dial = dial
         self._options = options
         self._random = random
@@ -109,17 +114,18 @@ class Node:
 
     def _backoff(self, setbacks: int) -> float:
         """
-        Seconds to the next attempt: none after a loss, more after every failed one. A server
-        that greets and hangs up at once counts as one that does not answer.
+        Seconds to the next attempt: next to none after a loss, more after every failed one. A
+        server that greets and hangs up at once counts as one that does not answer.
         """
         if setbacks <= 0:
-            return 0.0
+            return SPREAD * self._random.random() if self._cut_off else 0.0
         delay = min(BACKOFF_CAP, BACKOFF_FIRST * 2.0 ** min(setbacks - 1, 16))
         return delay * (1 - self._random.random() / 2)
 
     async def _open_lane(self) -> bool:
         loop = asyncio.get_running_loop()
         try:
+            self.dials += 1
             async with asyncio.timeout(None) as self._dialling:
                 wire = await self._dial(self.address)
             lane = Lane(
@@ -128,7 +134,6 @@ class Node:
                 quiet_after=self._options.quiet_after,
                 silence_limit=self._options.silence_limit,
                 decode=self._options.decode,
-                limit=self._options.limit,
                 on_change=self._lane_changed,
             )
         except (DialFailed, OSError) as error:  # TimeoutError, when abort() ended it, is one
@@ -144,6 +149,7 @@ class Node:
             lane.abort("node retired")
             return False
         self.lanes.append(lane)
+        self._cut_off = False
         self.fault = self.down_since = None
         self._tell()
         return True
@@ -165,8 +171,10 @@ class Node:
         if lane.lost is not None and lane in self.lanes:
             self.lanes.remove(lane)
             self._answered += lane.answered
+            self._cut_off = True
             lived = asyncio.get_running_loop().time() - lane.opened_at
-            self._short_lived = self._short_lived + 1 if lived < BACKOFF_CAP else 0
+            served = lane.answered or lived > BACKOFF_CAP
+            self._short_lived = 0 if served else self._short_lived + 1
             if not self.lanes and self.down_since is None:
                 self.down_since = asyncio.get_running_loop().time()
             self.hurry()
@@ -265,6 +273,8 @@ class Node:
         self.closed = True
         self.hurry()
         self.abort(why)
+        if self.pool is not None:
+            self.pool.close(why)
 
     async def drain(self, seconds: float) -> None:
         """
@@ -291,4 +301,5 @@ class Node:
             exclusive=self.pool.in_use if self.pool else 0,
             rtt=self.rtt,
             fault=str(self.fault) if self.fault else None,
+            dials=self.dials,
         )

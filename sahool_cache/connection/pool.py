@@ -13,6 +13,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.sentinel import SentinelConnectionPool
 
 from sahool_cache.address import Address
+from sahool_cache.connection.faults import DialFailed
 from sahool_cache.connection.handshake import ManagedConnection, greet
 from sahool_cache.connection.lane import Lane
 
@@ -51,6 +52,8 @@ class ExclusivePool(SentinelConnectionPool):
         # asyncio's Semaphore is first come, first served; redis-py's BlockingConnectionPool
         # lets one half of the callers starve the other.
         self._places = asyncio.Semaphore(size)
+        self._asking: set[asyncio.Timeout] = set()
+        self._closed: str | None = None
 
     @property
     def in_use(self) -> int:
@@ -59,12 +62,35 @@ class ExclusivePool(SentinelConnectionPool):
         """
         return len(self._in_use_connections)
 
+    @property
+    def full(self) -> bool:
+        """
+        Whether every place is taken.
+        """
+        return self._places.locked()
+
     async def get_connection(self, *_command: object, **_options: object) -> ManagedConnection:
         """
         A connection that is greeted and nobody else's, as redis-py's own classes ask for it.
 
-        Waits for a place; raises `DialFailed`.
+        Waits for a place; raises `DialFailed`, also when the pool is aborted meanwhile.
         """
+        return await self._ask(bare=False)
+
+    async def _ask(self, *, bare: bool) -> ManagedConnection:
+        if self._closed is not None:
+            raise DialFailed(self._closed)
+        try:
+            async with asyncio.timeout(None) as asking:
+                self._asking.add(asking)
+                try:
+                    return await self._acquire(bare=bare)
+                finally:
+                    self._asking.discard(asking)
+        except TimeoutError:
+            raise DialFailed("cut before it was connected") from None
+
+    async def _acquire(self, *, bare: bool) -> ManagedConnection:
         await self._places.acquire()
         try:
             connection = cast("ManagedConnection", self.get_available_connection())
@@ -72,6 +98,8 @@ class ExclusivePool(SentinelConnectionPool):
             self._places.release()
             raise
         try:
+            if bare and connection.lane is not None:
+                connection.cut()
             if not connection.is_connected:
                 await greet(connection, self._connect_timeout)
         except BaseException:
@@ -92,15 +120,7 @@ class ExclusivePool(SentinelConnectionPool):
         """
         Like `get_connection`, for redis-py's PubSub and Monitor, which read by themselves.
         """
-        connection = await self.get_connection()
-        if connection.lane is not None:
-            connection.cut()
-            try:
-                await greet(connection, self._connect_timeout)
-            except BaseException:
-                self._take_back(connection)
-                raise
-        return connection
+        return await self._ask(bare=True)
 
     async def release(self, connection: AbstractConnection) -> None:
         """
@@ -138,10 +158,21 @@ class ExclusivePool(SentinelConnectionPool):
             connection.evicted = True
         return [connection.client_id for connection in waiting if connection.client_id is not None]
 
+    def close(self, why: str) -> None:
+        """
+        Cuts everything for good.
+        """
+        self._closed = why
+        self.abort(why)
+
     def abort(self, why: str) -> None:
         """
-        Cuts every connection, lent or idle; a lent one is made anew when it is next used.
+        Cuts every connection, lent or idle; a lent one is made anew when it is next used. Who
+        waits for one is refused: there may be another server to ask by now.
         """
+        for asking in self._asking:
+            if not asking.expired():
+                asking.reschedule(0)
         everyone = [*self._available_connections, *self._in_use_connections]
         for connection in cast("list[ManagedConnection]", everyone):
             if connection.lane is not None:

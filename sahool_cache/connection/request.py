@@ -54,6 +54,13 @@ class Single:
         return self.spec.reads
 
     @property
+    def harmless(self) -> bool:
+        """
+        Whether it changes nothing.
+        """
+        return self.spec.harmless
+
+    @property
     def writes(self) -> bool:
         """
         Whether it may change data.
@@ -182,8 +189,8 @@ class Batch:
     """
 
     __slots__ = (
-        "_chunks", "_need", "cursor", "flips", "name", "needs_own", "reads", "repeatable",
-        "transaction", "urgent", "writes",
+        "_chunks", "_need", "cursor", "flips", "harmless", "name", "needs_own", "reads",
+        "repeatable", "transaction", "urgent", "writes",
     )  # fmt: skip
 
     def __init__(
@@ -192,6 +199,7 @@ class Batch:
         *,
         transaction: bool,
         reads: bool,
+        harmless: bool,
         writes: bool,
         repeatable: bool,
         needs_own: bool = False,
@@ -200,6 +208,7 @@ class Batch:
         self.name = "MULTI/EXEC" if transaction else "a pipeline"
         self.transaction = transaction
         self.reads = reads
+        self.harmless = harmless
         self.writes = writes
         self.repeatable = repeatable
         self.needs_own = needs_own

@@ -53,7 +53,7 @@ class GroupConfig:
         if self.parallel_syncs is not None and self.parallel_syncs < 1:
             raise ValueError(f"parallel_syncs must be 1 or more, not {self.parallel_syncs}")
         for name in ("down_after", "failover_timeout"):
-            if getattr(self, name) < 0.001:
+            if not getattr(self, name) >= 0.001:  # NaN is neither
                 raise ValueError(f"{name} must be 0.001 s or more, not {getattr(self, name)}")
         for name in ("master_name", "password", "sentinel_password"):
             value = getattr(self, name)

@@ -20,6 +20,8 @@ class Deadline:
     __slots__ = ("_loop", "_now", "at", "waited")
 
     def __init__(self, seconds: float, *, since: float | None = None) -> None:
+        if seconds != seconds:  # noqa: PLR0124  # NaN; it would never end, nor anything behind it
+            raise ValueError("a timeout must be a number of seconds, not NaN")
         self._loop = asyncio.get_running_loop()
         self._now = self._loop.time
         self.at = (self._now() if since is None else since) + seconds

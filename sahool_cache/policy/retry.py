@@ -41,7 +41,7 @@ class Request(Protocol):
         ...
 
     @property
-    def reads(self) -> bool:
+    def harmless(self) -> bool:
         """
         Whether it changes nothing.
         """
@@ -125,8 +125,8 @@ class Retry:
             if verdict is Verdict.REFUSED:
                 raise fault
             if verdict is Verdict.UNKNOWN:
-                in_doubt = in_doubt or not request.reads
-                if not may_repeat and not request.reads:
+                in_doubt = in_doubt or not request.harmless
+                if not may_repeat and not request.harmless:
                     raise _unknown(request, fault) from fault
             if mode == "never" or deadline.passed or not self._budget.take():
                 raise _give_up(

@@ -93,6 +93,7 @@ class Watcher:
         self._pace = Pace(every=options.poll_interval, now=now, random=random)
         self._chased: Address | None = None
         self._under_way = False
+        self._reassuring = False
         self._belief = Belief(now)
 
     @property
@@ -197,11 +198,12 @@ class Watcher:
         self.named = best.master
         if best.master == self.topology.master and best.epoch >= self.topology.epoch:
             self._belief.settle()
-            await self._confirm(best)
+            self._confirm(best)
             return
         # Whenever a server is asked, a promotion may be followed before it answers.
         current = self.topology
-        if current.master is not None and (self._pace.doubtful or current.provisional):
+        doubtful = self._pace.doubtful or current.provisional
+        if current.master is not None and doubtful and best.epoch <= current.epoch:
             disowned = await self._verify(current.master) == "replica"
             self._belief.disowned = disowned and self.topology is current
             current = self.topology
@@ -218,13 +220,13 @@ class Watcher:
             else:
                 self.suspect()
 
-    async def _confirm(self, view: SentinelView) -> None:
-        if self._pace.doubtful:
-            role = await self._verify(view.master)
-            if role == "master" and not self.failover_in_sight:
-                self._pace.trust()
-            if self.topology.master != view.master:
-                return
+    def _confirm(self, view: SentinelView) -> None:
+        if self._pace.doubtful and not self._reassuring and self._tasks is not None:
+            # Beside the round: a master that does not answer must not hold up what comes next.
+            self._reassuring = True
+            self._tasks.start_soon(
+                self._reassure, view.master, name=f"sahool_cache.check of {view.master}"
+            )
         new = replace(
             self.topology,
             epoch=view.epoch,
@@ -235,6 +237,14 @@ class Watcher:
         if new != self.topology:
             self.topology = new
             self._listener.on_topology(new)
+
+    async def _reassure(self, master: Address) -> None:
+        try:
+            role = await self._verify(master)
+        finally:
+            self._reassuring = False
+        if role == "master" and master == self.topology.master and not self.failover_in_sight:
+            self._pace.trust()
 
     def _publish(self, topology: Topology) -> None:
         self.topology = topology

@@ -45,6 +45,8 @@ __all__ = [
 ]
 
 SENTINEL_PORT = 26379
+MOST = 1_000_000_000
+"""What a count may be at most; more is a slip of the keyboard."""
 ReadFrom = Literal["master", "replica", "replica_preferred", "nearest"]
 Durability = int | Literal["all"]
 _NO_SENTINELS = (
@@ -232,7 +234,15 @@ def _not_blank(name: str) -> str:
 
 def _unless_empty(value: object) -> object:
     text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if isinstance(text, str) and any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("it holds half a character (a lone surrogate), which cannot be sent")
     return None if text == "" else value
+
+
+def _not_huge(value: int) -> int:
+    if value > MOST:
+        raise ValueError(f"must be at most {MOST}")
+    return value
 
 
 Addresses = Annotated[
@@ -248,7 +258,7 @@ Announced = Annotated[
 ]
 Duration = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_seconds)]
 Threshold = Annotated[Duration | None, BeforeValidator(_seconds_or_off)]
-Count = Annotated[int, BeforeValidator(_number)]
+Count = Annotated[int, BeforeValidator(_number), AfterValidator(_not_huge)]
 Durable = Annotated[Durability, BeforeValidator(durability)]
 Secret = Annotated[SecretStr | None, BeforeValidator(_unless_empty)]
 Username = Annotated[str | None, BeforeValidator(_unless_empty)]

@@ -23,6 +23,7 @@ from sahool_cache.routing.topology import Topology
 from sahool_cache.wiring.causality import Causality
 from sahool_cache.wiring.fleet import Fleet
 from sahool_cache.wiring.options import CallOptions
+from sahool_cache.wiring.reasons import check_crowd
 from sahool_cache.wiring.servers import Servers
 
 __all__ = ["Attempts"]
@@ -52,6 +53,7 @@ class Attempts:
         if request.needs_own:
             return await self._make_alone(request, options, deadline)
         lane = await self._lane(request, options.read_from, deadline)
+        check_crowd((lane,), deadline)
         if causality is None:
             return request.checked(await deadline.wait(request.submit(lane), _no_reply))
         if request.reads:

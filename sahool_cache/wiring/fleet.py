@@ -192,7 +192,8 @@ class Fleet:
         may_come = down_since is None or (
             self.now() - down_since < self.watcher.down_after + PATIENCE
         )
-        return may_come or (self.watcher.failover_in_sight and bool(self.watcher.views))
+        answering, known = len(self.watcher.views), len(self.watcher.links)
+        return may_come or (self.watcher.failover_in_sight and 2 * answering > known)
 
     async def _verify(self, address: Address) -> str | None:
         role = await self.members.ensure(address).node.ask_role(self.settings.sentinel_timeout)

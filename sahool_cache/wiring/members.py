@@ -74,7 +74,6 @@ class Members:
             quiet_after=settings.quiet_after,
             silence_limit=settings.socket_timeout,
             decode=settings.decode_responses,
-            limit=settings.max_waiting,
         )
 
     def __iter__(self) -> Iterator[Member]:

@@ -4,18 +4,23 @@ Why a call is not served: the errors that a caller gets to read.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sahool_cache.connection.faults import DialFailed
+from sahool_cache.connection.lane import Lane
 from sahool_cache.errors import (
     ConnectFailedError,
     DeadlineExceededError,
     LoginFailedError,
     MasterUnknownError,
+    OverloadedError,
     UnavailableError,
 )
+from sahool_cache.policy.deadline import Deadline
 from sahool_cache.wiring.fleet import Fleet
 from sahool_cache.wiring.members import Member
 
-__all__ = ["check_permanent", "master_unknown", "too_late"]
+__all__ = ["check_crowd", "check_permanent", "master_unknown", "too_late"]
 
 
 def master_unknown(fleet: Fleet) -> MasterUnknownError:
@@ -52,6 +57,17 @@ def too_late(member: Member) -> UnavailableError:
     return DeadlineExceededError(
         f"the budget ended while the master {address} could not take commands", node=address
     )
+
+
+def check_crowd(lanes: Iterable[Lane], deadline: Deadline) -> None:
+    """
+    Refuses a call at once that would stand in a queue for longer than it has.
+    """
+    ahead = min((lane.expected_wait for lane in lanes), default=0.0)
+    if ahead > deadline.left:
+        raise OverloadedError(
+            f"about {ahead:.2f} s of replies are ahead of it, and it has {deadline.left:.2f} s"
+        )
 
 
 def check_permanent(fault: DialFailed | None, address: str) -> None:

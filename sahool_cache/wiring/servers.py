@@ -21,7 +21,7 @@ from sahool_cache.errors import (
 from sahool_cache.policy.deadline import Deadline
 from sahool_cache.routing.router import ReadFrom, candidates
 from sahool_cache.wiring.fleet import PATIENCE, Fleet
-from sahool_cache.wiring.reasons import check_permanent, master_unknown, too_late
+from sahool_cache.wiring.reasons import check_crowd, check_permanent, master_unknown, too_late
 
 __all__ = ["Servers"]
 
@@ -139,6 +139,7 @@ class Servers:
         check_permanent(member.node.fault, str(member.node.address))
         if deadline.passed:
             raise too_late(member)
+        check_crowd(member.node.lanes, deadline)
         if deadline.at == float("inf"):  # asked to wait without end: also for a sick node
             await fleet.line.wait(deadline, at_most=1.0)
             return
@@ -185,23 +186,38 @@ class Servers:
         if member is None or not member.node.lanes:
             lane = await self.lane(reads, read_from, deadline)
             member = next(m for m in self._fleet.members if lane in m.node.lanes)
-        pool = member.node.pool
+        pool, address = member.node.pool, member.node.address
         if pool is None:
             raise DialFailed("no exclusive connections here")
         try:
             async with asyncio.timeout_at(None if deadline.at == float("inf") else deadline.at):
                 connection = await (pool.borrow_bare() if bare else pool.borrow())
         except DialFailed as fault:
-            check_permanent(fault, str(member.node.address))
+            check_permanent(fault, str(address))
             raise
         except TimeoutError:
+            why = f"all {pool.size} are lent" if pool.full else "it does not greet"
             raise DeadlineExceededError(
-                f"no free connection to {member.node.address} within the budget",
-                node=str(member.node.address),
+                f"no free connection to {address} within the budget: {why}", node=str(address)
             ) from None
         if not reads and connection.role != "master":
             connection.cut()
             pool.give_back(connection)
             self._fleet.watcher.suspect()
-            raise DialFailed(f"{member.node.address} is no master any more")
-        return Borrowed(member.node.address, pool, connection)
+            raise DialFailed(f"{address} is no master any more")
+        return Borrowed(address, pool, connection)
+
+    async def hold(
+        self, read_from: ReadFrom, deadline: Deadline, *, bare: bool = False
+    ) -> Borrowed:
+        """
+        An exclusive connection for long, to the master unless `read_from` says otherwise; dialled
+        again until the budget ends. Raises `UnavailableError`.
+        """
+        while True:
+            try:
+                return await self.borrow(False, read_from, deadline, bare=bare)  # noqa: FBT003
+            except DialFailed as fault:
+                if deadline.passed:
+                    raise ConnectFailedError(f"no connection of its own: {fault}") from fault
+                await asyncio.sleep(min(0.02, deadline.left))

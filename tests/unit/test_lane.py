@@ -121,6 +121,7 @@ async def test_a_bad_argument_leaves_neither_bytes_nor_a_place_in_the_queue() ->
             [("SET", "k", "v"), ("SET", "k", {})],
             transaction=False,
             reads=False,
+            harmless=False,
             writes=True,
             repeatable=True,
         ).submit(lane)

@@ -127,7 +127,14 @@ async def test_a_wait_without_end_stays_one() -> None:
 
 
 def batch(*commands: tuple[Any, ...], transaction: bool = False) -> Batch:
-    return Batch(commands, transaction=transaction, reads=False, writes=True, repeatable=False)
+    return Batch(
+        commands,
+        transaction=transaction,
+        reads=False,
+        harmless=False,
+        writes=True,
+        repeatable=False,
+    )
 
 
 @virtual

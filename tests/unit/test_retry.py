@@ -27,13 +27,13 @@ from tests.unit.clock import play, virtual
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
     name: str
-    reads: bool
+    harmless: bool
     repeatable: bool
 
 
-READ = Command(name="GET", reads=True, repeatable=True)
-AGAIN = Command(name="SET", reads=False, repeatable=True)
-ONCE = Command(name="INCR", reads=False, repeatable=False)
+READ = Command(name="GET", harmless=True, repeatable=True)
+AGAIN = Command(name="SET", harmless=False, repeatable=True)
+ONCE = Command(name="INCR", harmless=False, repeatable=False)
 NOW = asyncio.get_running_loop
 
 Fault = Callable[[], Exception]
@@ -288,7 +288,7 @@ def test_no_command_is_sent_twice_that_must_not_be_and_no_doubt_is_hidden(
         if verdicts[-1] is Verdict.REFUSED:
             assert outcome is caller.met[-1]
         else:
-            doubt = Verdict.UNKNOWN in verdicts and not request.reads
+            doubt = Verdict.UNKNOWN in verdicts and not request.harmless
             assert isinstance(outcome, OutcomeUnknownError) == doubt
 
     play(scenario())

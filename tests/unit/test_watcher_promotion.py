@@ -222,7 +222,11 @@ async def test_a_promotion_that_overtakes_the_check_of_the_old_master_is_left_as
             await asyncio.sleep(0.2)
             assert all(snapshot.master not in snapshot.replicas for snapshot in case.published)
             assert watcher.topology == Topology(
-                master=NEW, replicas=(OLD, THIRD), sentinels=SENTINELS, epoch=1, provisional=True
+                master=NEW,
+                replicas=(OLD, THIRD),
+                sentinels=SENTINELS,
+                epoch=epoch,
+                provisional=True,
             )
 
 

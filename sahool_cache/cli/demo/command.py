@@ -37,8 +37,8 @@ def demo(
         float,
         typer.Option(
             metavar="N",
-            help="Rough length of the whole; the faults are spread over it "
-            f"({MINIMUM_SECONDS:.0f} to {MAXIMUM_SECONDS:.0f}).",
+            help="Rough length of the whole; the faults are spread over it. It takes "
+            f"{MINIMUM_SECONDS:.0f} at least; {MAXIMUM_SECONDS:.0f} at most.",
         ),
     ] = DEFAULT_SECONDS,
     compare: Annotated[
@@ -64,7 +64,7 @@ def demo(
     RedisClient lost no acknowledged write, failed no call that may be
     repeated, and ran none twice.
     """
-    _check(seconds, plain=plain, as_json=as_json)
+    seconds = _check(seconds, plain=plain, as_json=as_json)
     console = Console(highlight=False)
     outcome, failure = Outcome(), None
     live = not (as_json or plain) and _can_draw(console)
@@ -99,15 +99,15 @@ def _tell(console: Console, outcome: Outcome, *, as_json: bool, live: bool) -> N
         print(plain_table(outcome.verdict))
 
 
-def _check(seconds: float, *, plain: bool, as_json: bool) -> None:
+def _check(seconds: float, *, plain: bool, as_json: bool) -> float:
     # "nan" is a float for Typer, and compares with nothing.
-    if not MINIMUM_SECONDS <= seconds <= MAXIMUM_SECONDS:
+    if not 0 < seconds <= MAXIMUM_SECONDS:
         raise typer.BadParameter(
-            f"--seconds must be between {MINIMUM_SECONDS:.0f} (two failovers and two returns take "
-            f"that long) and {MAXIMUM_SECONDS:.0f}, not {seconds:g}"
+            f"--seconds must be more than 0 and at most {MAXIMUM_SECONDS:.0f}, not {seconds:g}"
         )
     if plain and as_json:
         raise typer.BadParameter("--plain and --json exclude one another")
+    return max(seconds, MINIMUM_SECONDS)  # two failovers and two returns take that long
 
 
 def _status(verdict: Verdict, *, failed: bool) -> ExitStatus:
