@@ -21,6 +21,7 @@ from sahool_cache.pinned import PinnedClient
 from sahool_cache.pipeline import Pipeline
 from sahool_cache.policy.retry import Repeat
 from sahool_cache.pubsub import Monitor, PubSub
+from sahool_cache.routed_pool import RoutedPool
 from sahool_cache.routing.router import ReadFrom
 from sahool_cache.scanning import Scanner
 from sahool_cache.settings import Durability
@@ -74,6 +75,13 @@ class View(Scanner):
         )
         self._default = default
         self.read_only = read_only
+
+    @property
+    def connection_pool(self) -> Any:
+        """
+        What redis-py's own classes, such as the pipelines of its modules, take for a pool.
+        """
+        return RoutedPool(self)
 
     @property
     def replica(self) -> View:

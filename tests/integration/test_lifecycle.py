@@ -5,6 +5,7 @@ Opening and closing: in outages, twice, cancelled half-way, on other loops, afte
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import threading
 from pathlib import Path
@@ -22,6 +23,7 @@ from sahool_cache import (
 from sahool_cache.embedded import EmbeddedSentinel
 from sahool_cache.errors import ClientClosedError
 from sahool_cache.events import Event, MasterChanged, NodeUp
+from sahool_cache.wiring import Chain
 from tests.integration.observe import eventually, open_sockets, other_tasks, send_all, within
 
 CLOSES_WITHIN = 2.0
@@ -302,6 +304,10 @@ def test_two_event_loops_one_after_the_other(calm_group: EmbeddedSentinel) -> No
     asyncio.run(use("second", close=True))
     asyncio.run(use("third", close=False))
     assert open_sockets() == sockets
+    for _ in range(20):
+        asyncio.run(use("again", close=False))
+    gc.collect()
+    assert sum(isinstance(each, Chain) for each in gc.get_objects()) < 20, "old loops are kept"
 
 
 def test_two_event_loops_at_once(calm_group: EmbeddedSentinel) -> None:
@@ -320,10 +326,11 @@ def test_two_event_loops_at_once(calm_group: EmbeddedSentinel) -> None:
         outcomes["owner"] = "fine"
 
     async def stranger() -> None:
-        try:
-            await shared.get("k")
-        except RuntimeError as error:
-            outcomes["refused"] = str(error)
+        for name, call in (("refused", shared.get("k")), ("not closed", shared.aclose())):
+            try:
+                await call
+            except RuntimeError as error:
+                outcomes[name] = str(error)
         async with RedisClient(calm_group.settings) as own:
             values = await asyncio.gather(*(own.set(f"stranger:{n}", n) for n in range(200)))
             outcomes["stranger"] = all(values)
@@ -342,6 +349,7 @@ def test_two_event_loops_at_once(calm_group: EmbeddedSentinel) -> None:
     assert outcomes["owner"] == "fine"
     assert outcomes["stranger"] is True
     assert "event loop" in str(outcomes["refused"])
+    assert "event loop" in str(outcomes["not closed"])
 
 
 @pytest.mark.asyncio

@@ -297,3 +297,26 @@ def test_json_that_is_shown_can_be_read() -> None:
     assert shown["sentinels"] == ["h1:26379"]
     assert shown["address_map"] == {"a:1": "b:2"}
     assert RedisSettings.isolated(**{**shown, "password": SECRET}) == made
+
+
+@pytest.mark.parametrize(
+    "field", ["username", "password", "sentinel_username", "sentinel_password"]
+)
+def test_half_a_character_cannot_be_a_name_or_a_password(field: str) -> None:
+    message = refused(lambda: RedisSettings(**WHERE, **{field: f"{SECRET}\ud800"}))
+    assert field in message
+    assert "surrogate" in message
+
+
+def test_a_count_that_nobody_can_mean_is_refused() -> None:
+    assert "retry_budget" in refused(lambda: RedisSettings(**WHERE, retry_budget=10**400))
+
+
+@pytest.mark.parametrize("wrong", [-1, 1.5, True, "most", None, [1]])
+def test_durability_is_a_number_of_replicas_or_all(wrong: Any) -> None:
+    assert "durability" in refused(lambda: RedisSettings(**WHERE, durability=wrong))
+    assert [RedisSettings(**WHERE, durability=n).durability for n in (0, "2", "ALL")] == [
+        0,
+        2,
+        "all",
+    ]
