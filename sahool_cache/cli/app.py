@@ -12,10 +12,11 @@ import typer
 
 from sahool_cache.cli.demo.command import demo
 from sahool_cache.cli.exit_status import ExitStatus
+from sahool_cache.cli.explain import explain
 
 __all__ = ["COMMANDS", "main"]
 
-COMMANDS: Mapping[str, Callable[..., int]] = {"demo": demo}
+COMMANDS: Mapping[str, Callable[..., int]] = {"demo": demo, "explain": explain}
 """The whole command line, in the order of ``--help``: name -> function that returns its status."""
 
 
