@@ -1,0 +1,111 @@
+"""
+What a scene plays in: the group, the client under test with its load, and the listeners around it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sahool_cache import RedisSettings
+from sahool_cache.embedded import Node
+from tests.chaos.history import History
+
+__all__ = ["Arena", "Group", "Mark"]
+
+
+class Group(Protocol):
+    """
+    What scenes, listeners and the audit use of a group; `EmbeddedSentinel` is one.
+
+    `command` and the nodes' addresses go to the servers directly, past whatever stands between
+    them and the client under test; `settings` are for that client.
+    """
+
+    @property
+    def settings(self) -> RedisSettings: ...
+    @property
+    def master(self) -> Node: ...
+    @property
+    def replicas(self) -> tuple[Node, ...]: ...
+    @property
+    def sentinels(self) -> tuple[Node, ...]: ...
+    async def kill(self, node: Node) -> None: ...
+    async def pause(self, node: Node) -> None: ...
+    async def resume(self, node: Node) -> None: ...
+    async def restart(self, node: Node, timeout: float = 10.0) -> None: ...
+    async def failover(self, timeout: float = 5.0) -> Node: ...
+    async def wait_for_failover(self, old_master: Node, timeout: float = 15.0) -> Node: ...
+    async def wait_in_sync(self, timeout: float = 30.0) -> None: ...
+    async def command(self, node: Node, *command: Any, timeout: float = 5.0) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """
+    Something that the scene did, for the timeline; `at` is of the monotonic clock.
+    """
+
+    name: str
+    at: float
+
+
+class Arena:
+    """
+    The stage of one trial. A scene gets it while the load runs, and the load goes on until it
+    returns; everything is measured afterwards.
+    """
+
+    def __init__(self, group: Group, history: History, *, down_after: float) -> None:
+        self.group = group
+        self.history = history
+        self.down_after = down_after
+        self.marks: list[Mark] = []
+        self.facts: dict[str, float] = {}
+        self.old: Node | None = None
+        """The master that the scene attacked, for the audit of what still reached it."""
+
+    def mark(self, name: str) -> float:
+        """
+        Notes that this happens now; the mark ``fault`` is where the timeline has its zero.
+        """
+        at = time.monotonic()
+        self.marks.append(Mark(name=name, at=at))
+        return at
+
+    def note(self, name: str, value: float) -> None:
+        """
+        Adds a figure of the scene's own, for a bar of its own.
+        """
+        self.facts[name] = value
+
+    async def calm(self, seconds: float) -> None:
+        """
+        Lets the load run undisturbed.
+        """
+        await asyncio.sleep(seconds)
+
+    async def wait_promoted(self, old: Node, timeout: float = 15.0) -> Node:
+        """
+        The server other than `old` that says it is master, as soon as it does.
+        """
+        async with asyncio.timeout(timeout):
+            while True:
+                for node in self._others(old):
+                    if await self._is_master(node):
+                        return node
+                await asyncio.sleep(0.005)
+
+    def _others(self, old: Node) -> Sequence[Node]:
+        nodes = (self.group.master, *self.group.replicas)
+        return [node for node in nodes if node is not old and node.awake]
+
+    async def _is_master(self, node: Node) -> bool:
+        try:
+            reply = await self.group.command(node, "ROLE", timeout=0.5)
+        except OSError:
+            return False
+        return isinstance(reply, list) and reply[0] == "master"
