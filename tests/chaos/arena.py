@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -59,14 +59,27 @@ class Arena:
     returns; everything is measured afterwards.
     """
 
-    def __init__(self, group: Group, history: History, *, down_after: float) -> None:
+    def __init__(
+        self,
+        group: Group,
+        history: History,
+        *,
+        down_after: float,
+        writers: Sequence[str] = (),
+        close: Callable[[], Awaitable[None]] | None = None,
+        patience: float = 15.0,
+    ) -> None:
         self.group = group
         self.history = history
         self.down_after = down_after
+        self.writers = tuple(writers)
+        self.patience = patience
+        """Seconds that a scene waits for the client to recover, at most."""
         self.marks: list[Mark] = []
         self.facts: dict[str, float] = {}
         self.old: Node | None = None
         """The master that the scene attacked, for the audit of what still reached it."""
+        self._close = close
 
     def mark(self, name: str) -> float:
         """
@@ -75,6 +88,12 @@ class Arena:
         at = time.monotonic()
         self.marks.append(Mark(name=name, at=at))
         return at
+
+    def marked(self, name: str) -> float | None:
+        """
+        When the mark of this name was made, the first one if there are several.
+        """
+        return next((each.at for each in self.marks if each.name == name), None)
 
     def note(self, name: str, value: float) -> None:
         """
@@ -88,6 +107,13 @@ class Arena:
         """
         await asyncio.sleep(seconds)
 
+    async def close(self) -> None:
+        """
+        Closes the client now, in the middle of the scene; the load makes no further calls.
+        """
+        if self._close is not None:
+            await self._close()
+
     async def wait_promoted(self, old: Node, timeout: float = 15.0) -> Node:
         """
         The server other than `old` that says it is master, as soon as it does.
@@ -98,6 +124,41 @@ class Arena:
                     if await self._is_master(node):
                         return node
                 await asyncio.sleep(0.005)
+
+    async def recovered(self, old: Node, *, then: float = 1.0) -> bool:
+        """
+        Whether every writer has come to write on the successor of `old`, within `patience` seconds.
+
+        What counts is what the new master holds, not what the client acknowledges: that may come
+        from the old one. The load goes on for `then` more seconds.
+        """
+        until = time.monotonic() + self.patience
+        try:
+            new = await self.wait_promoted(old, self.patience)
+            while not await self._all_write_on(new):
+                if time.monotonic() > until:
+                    return False
+                await asyncio.sleep(0.1)
+        except TimeoutError:
+            return False
+        await self.calm(then)
+        return True
+
+    async def _all_write_on(self, node: Node) -> bool:
+        begun = time.monotonic()
+        await asyncio.sleep(0.2)
+        latest = {
+            each.task: each.key
+            for each in self.history.operations[-2000:]
+            if each.acknowledged and each.key.startswith(("set:", "incr:")) and each.began > begun
+        }
+        keys = [latest[task] for task in self.writers if task in latest]
+        if not keys or len(keys) < len(self.writers):
+            return False
+        try:
+            return await self.group.command(node, "EXISTS", *keys) == len(keys)
+        except OSError:
+            return False
 
     def _others(self, old: Node) -> Sequence[Node]:
         nodes = (self.group.master, *self.group.replicas)

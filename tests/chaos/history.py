@@ -5,8 +5,8 @@ What every call did: when it began, when it ended, and what is known of its outc
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Literal
 
 __all__ = ["WRITES", "History", "Kind", "Operation", "Outcome"]
@@ -24,8 +24,8 @@ class Operation:
     One call. Times are of the monotonic clock, in seconds.
 
     `value` is what was written; for a get what was read, None for a key that is absent; for an
-    INCR the number it replied. ``failed`` means that nothing ran; after ``unknown`` it may have run,
-    at any time from `began` on. `error` is the name of the exception's class.
+    INCR the number it replied. ``failed`` means that nothing ran; after ``unknown`` it may have
+    run, at any time from `began` on. `error` is the name of the exception's class.
     """
 
     kind: Kind
@@ -116,10 +116,3 @@ class History:
 
     def __len__(self) -> int:
         return len(self.operations)
-
-
-def shifted(operations: Iterable[Operation], by: float) -> list[Operation]:
-    """
-    The same operations, `by` seconds later.
-    """
-    return [replace(each, began=each.began + by, ended=each.ended + by) for each in operations]
