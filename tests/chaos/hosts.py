@@ -13,6 +13,7 @@ from typing import Any, Literal, Self
 
 from sahool_cache.address import Address
 from sahool_cache.embedded import EmbeddedSentinel, Node, Place
+from sahool_cache.embedded.agreement import views_now
 from tests.chaos.network import Network, why_no_network
 
 __all__ = ["SENTINEL_WITH_MASTER", "Client", "From", "HostGroup", "Party"]
@@ -110,6 +111,29 @@ class HostGroup:
         longer from time to time: after a cut of some seconds, as much again.
         """
         await self._open_network().heal()
+
+    @property
+    def master(self) -> Node:
+        """
+        As `EmbeddedSentinel.master`, but never waits for a sentinel that is cut off from here.
+        """
+        heard = [each for each in self._group.sentinels if self.reachable(each)]
+        return self._group._named(views_now(heard, self._group.settings.master_name))
+
+    @property
+    def replicas(self) -> tuple[Node, ...]:
+        """
+        The servers other than `master`.
+        """
+        master = self.master
+        return tuple(node for node in self._group._open_members().servers if node is not master)
+
+    def reachable(self, node: Node) -> bool:
+        """
+        Whether the node's host is not cut off from this process.
+        """
+        network = self._open_network()
+        return not network.is_cut(network.client, node.host)
 
     def with_node(self, node: Node) -> tuple[Node, ...]:
         """

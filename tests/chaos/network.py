@@ -98,6 +98,12 @@ class Network:
         await self._rules("add", new)
         self._cuts |= new
 
+    def is_cut(self, one: str, other: str) -> bool:
+        """
+        Whether these two are cut off from one another.
+        """
+        return (one, other) in self._cuts
+
     async def heal(self) -> None:
         """
         Takes back every cut.

@@ -1,0 +1,164 @@
+"""
+Faults of single connections: resets, black holes and trickles, in proxies before every member.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
+from typing import Any, cast
+
+from sahool_cache.embedded import EmbeddedSentinel
+from tests.chaos import bars
+from tests.chaos.arena import Arena
+from tests.chaos.bars import Bar
+from tests.chaos.proxy import Mode, ProxiedGroup
+from tests.chaos.scenes import DOWN_AFTER, Scene, register
+from tests.chaos.scenes_network import (
+    CALM,
+    CRAWL,
+    IMPATIENT,
+    IMPATIENT_CALLS,
+    ONCE_EACH,
+    writes_again,
+)
+
+__all__: list[str] = []
+
+
+async def resets(arena: Arena) -> None:
+    group = cast("ProxiedGroup", arena.group)
+    arena.mark("fault")
+    await group.reset_all()
+    await arena.calm(2.0)
+
+
+async def churn(arena: Arena) -> None:
+    group = cast("ProxiedGroup", arena.group)
+    arena.mark("fault")
+    for _ in range(50):
+        await group.reset_all()
+        await arena.calm(0.1)
+    await arena.calm(1.0)
+
+
+def held(mode: Mode) -> Callable[[Arena], Awaitable[None]]:
+    """
+    The scene in which the connections to the master do as `mode` says, and later all is well.
+    """
+
+    async def run(arena: Arena) -> None:
+        group = cast("ProxiedGroup", arena.group)
+        proxy = group.proxy_of(group.master)
+        arena.mark("fault")
+        proxy.mode = mode
+        await arena.calm(CRAWL)
+        proxy.mode = "pass"
+        await writes_again(arena, arena.mark("healed"))
+
+    return run
+
+
+async def dark_sentinels(arena: Arena) -> None:
+    """
+    No sentinel is heard for a while, and nothing else happens.
+    """
+    group = cast("ProxiedGroup", arena.group)
+    arena.mark("fault")
+    for sentinel in group.sentinels:
+        group.proxy_of(sentinel).mode = "black_hole"
+    await arena.calm(CRAWL)
+    for sentinel in group.sentinels:
+        group.proxy_of(sentinel).mode = "pass"
+    arena.mark("healed")
+    await arena.calm(1.0)
+
+
+async def dark_sentinels_and_resets(arena: Arena) -> None:
+    """
+    Two of three sentinels are not heard, and then every connection is reset.
+    """
+    group = cast("ProxiedGroup", arena.group)
+    for sentinel in group.sentinels[:2]:
+        group.proxy_of(sentinel).mode = "black_hole"
+    await arena.calm(1.0)
+    await resets(arena)
+
+
+_PAUSE = Bar(
+    row=11,
+    what="longest pause",
+    figure="outage",
+    statistic="max",
+    limit=lambda _: 0.050,
+)
+
+
+def behind_proxies(
+    name: str,
+    about: str,
+    run: Callable[[Arena], Awaitable[None]],
+    proves: tuple[Bar, ...],
+    *,
+    options: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    register(
+        Scene(
+            name=name,
+            about=about,
+            run=run,
+            needs="proxies",
+            group=lambda: ProxiedGroup(EmbeddedSentinel(down_after=DOWN_AFTER)),
+            compares=False,  # the others have no map of addresses
+            bars=proves,
+            options=options,
+            trials=2,
+        )
+    )
+
+
+behind_proxies("resets", "all connections are reset at once", resets, bars.CONNECTIONS_CUT)
+behind_proxies(
+    "churn",
+    "all connections are reset every 100 ms, for 5 s",
+    churn,
+    (_PAUSE, *CALM, *ONCE_EACH),
+)
+behind_proxies(
+    "black-hole",
+    "connections to the master hold, for 3 s",
+    held("black_hole"),
+    (*CALM, *bars.ONCE),
+)
+behind_proxies(
+    "black-hole-impatient",
+    "the same, and calls have 2 s",
+    held("black_hole"),
+    IMPATIENT_CALLS,
+    options=IMPATIENT,
+)
+behind_proxies(
+    "trickle",
+    "connections to the master pass a byte in 3 ms, for 3 s",
+    held("trickle"),
+    (*CALM, *ONCE_EACH),
+)
+behind_proxies(
+    "trickle-impatient",
+    "the same, and calls have 2 s",
+    held("trickle"),
+    IMPATIENT_CALLS,
+    options=IMPATIENT,
+)
+behind_proxies(
+    "dark-sentinels",
+    "no sentinel is heard, for 3 s",
+    dark_sentinels,
+    (_PAUSE, *CALM, *bars.ONCE),
+)
+behind_proxies(
+    "dark-sentinels-resets",
+    "two of three sentinels are not heard, and all connections are reset",
+    dark_sentinels_and_resets,
+    bars.CONNECTIONS_CUT,
+)
