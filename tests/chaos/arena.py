@@ -135,13 +135,22 @@ class Arena:
         until = time.monotonic() + self.patience
         try:
             new = await self.wait_promoted(old, self.patience)
-            while not await self._all_write_on(new):
-                if time.monotonic() > until:
-                    return False
-                await asyncio.sleep(0.1)
         except TimeoutError:
             return False
+        if not await self.all_write(new, until - time.monotonic()):
+            return False
         await self.calm(then)
+        return True
+
+    async def all_write(self, node: Node, timeout: float | None = None) -> bool:
+        """
+        Whether every writer has come to write on this server, within `timeout` or `patience`.
+        """
+        until = time.monotonic() + (self.patience if timeout is None else timeout)
+        while not await self._all_write_on(node):
+            if time.monotonic() > until:
+                return False
+            await asyncio.sleep(0.1)
         return True
 
     async def _all_write_on(self, node: Node) -> bool:

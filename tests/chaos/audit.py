@@ -64,7 +64,7 @@ async def writes_that_reached(
     group: Group, node: Node, history: History, after: float
 ) -> int | None:
     """
-    How many writes that began after this moment the ex-master holds, or None if that cannot be told.
+    How many writes that began after this moment the ex-master holds; None if nobody can tell.
 
     That is so once it has become a replica: then it holds what the new master sent it.
     """

@@ -45,10 +45,10 @@ class Figures:
     """
     One trial in numbers. Durations are in seconds; None is what could not be seen.
 
-    `outage`: the longest gap without an acknowledged write that survived. `reaction`: from
-    the first ``+switch-master`` until every writer writes on the new master. `first_write`: from the
-    candidate's first answer as master to the first write that survived. `reconnected`: from
-    the fault until every writer writes. `denied`: calls that were reported as not run, and had run.
+    `outage`: the longest gap without an acknowledged write that survived. `reaction`: from the first
+    ``+switch-master`` until every writer writes on the new master. `first_write`: from the first
+    answer of the candidate as master to the first write that survived. `reconnected`: from the fault
+    until every writer writes. `denied`: calls that were reported as not run, and had run.
     """
 
     acknowledged: int
@@ -57,6 +57,7 @@ class Figures:
     reaction: float | None
     first_write: float | None
     reconnected: float | None
+    errors: int
     repeatable_errors: int
     other_errors: int
     unknown: int
@@ -73,7 +74,7 @@ class Figures:
     stale: int
     stalest: float
     absent: int
-    errors: dict[str, int] = field(default_factory=dict)
+    by_name: dict[str, int] = field(default_factory=dict)
 
 
 def measure(evidence: Evidence) -> Figures:
@@ -98,6 +99,7 @@ def measure(evidence: Evidence) -> Figures:
         reaction=reaction(surviving, evidence),
         first_write=first_after(surviving, evidence.promoted),
         reconnected=all_writing(surviving, evidence.fault, evidence),
+        errors=len(failed),
         repeatable_errors=sum(1 for each in failed if each.kind != "incr"),
         other_errors=sum(1 for each in failed if each.kind == "incr"),
         unknown=len(unknown),
@@ -114,7 +116,7 @@ def measure(evidence: Evidence) -> Figures:
         stale=sum(1 for delay in delays if delay > MAX_REPLICA_LAG),
         stalest=max(delays, default=0.0),
         absent=absent(operations),
-        errors=dict(Counter(f"{each.kind} {each.error}" for each in failed)),
+        by_name=dict(Counter(f"{each.kind} {each.error}" for each in failed)),
     )
 
 

@@ -13,10 +13,17 @@ from sahool_cache.embedded import EmbeddedSentinel
 from tests.chaos.arena import Arena, Group
 from tests.chaos.bars import Bar
 
-__all__ = ["DOWN_AFTER", "SCENES", "Needs", "Scene", "embedded", "register"]
+__all__ = ["DOWN_AFTER", "SCENES", "PROMPT", "Needs", "Scene", "embedded", "register"]
 
 DOWN_AFTER = 1.0
 """Seconds: D of the bars."""
+
+PROMPT = {"ping-period": 100}
+"""
+For `sentinel_debug` in scenes with a silent server. Sentinel counts from the first ping without an
+answer, and pings once a second: by default a hang lasts up to a second longer than D for every
+client, by chance. With ten pings a second D is what it says.
+"""
 
 Needs = Literal["group", "proxies", "hosts"]
 

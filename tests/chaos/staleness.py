@@ -27,7 +27,7 @@ def stale_by(operations: Sequence[Operation]) -> list[float]:
     """
     For each read of a register through a replica, the seconds by which it was out of date.
 
-    That is how long before the read began the oldest write was acknowledged that the read did not show.
+    That is how long before the read began the oldest write was acknowledged that it did not show.
     Writes that were lost later count: whoever had the acknowledgement could not know.
     """
     written: dict[str, list[Operation]] = {}

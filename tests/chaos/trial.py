@@ -21,7 +21,7 @@ from tests.chaos.measure import Evidence, measure, survivors
 from tests.chaos.scenes import Scene
 from tests.chaos.sentinel_log import SentinelLog
 
-__all__ = ["BIN", "Event", "Trial", "play"]
+__all__ = ["BIN", "WARM_UP", "Event", "Trial", "play"]
 
 BIN = 0.05
 """Seconds of one step of the timeline."""
@@ -191,7 +191,7 @@ async def _tell(
         writers=arena.writers,
     )
     figures = asdict(measure(evidence))
-    trial.errors = figures.pop("errors")
+    trial.errors = figures.pop("by_name")
     trial.figures = figures | arena.facts
     trial.elections = log.elections(since)
     trial.events = _events(arena, log, since, promoted)
@@ -210,12 +210,11 @@ def _tell_of_the_end(trial: Trial, closing: Closing | None, load: Load) -> None:
 
 
 def _events(arena: Arena, log: SentinelLog, since: float, promoted: float | None) -> list[Event]:
-    found = [Event(at=mark.at - since, name=mark.name) for mark in arena.marks]
-    for name in sorted(_TOLD):
-        if (event := log.first(name, since)) is not None:
-            found.append(Event(at=event.at - since, name=name))
-    if promoted is not None:
-        found.append(Event(at=promoted - since, name="ROLE master"))
+    announced = [(name, log.first(name, since)) for name in sorted(_TOLD)]
+    moments = [(mark.name, mark.at) for mark in arena.marks]
+    moments += [(name, event.at) for name, event in announced if event is not None]
+    moments += [] if promoted is None else [("ROLE master", promoted)]
+    found = [Event(at=at - since, name=name) for name, at in moments]
     return sorted(found, key=lambda each: each.at)
 
 
