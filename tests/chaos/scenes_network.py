@@ -24,9 +24,9 @@ __all__ = ["CALM", "CRAWL", "IMPATIENT", "IMPATIENT_CALLS", "ONCE_EACH", "writes
 
 PINGS = {"ping-period": 333}
 """
-Sentinel's own clock, in milliseconds. What does not answer is down D after the *next* ping, which by
-default comes once a second: for D = 1 s, what is proved would be the ping's luck, and no client's.
-`EmbeddedSentinel` sets a third of D, too, where D is less than a second.
+Sentinel's own clock, in milliseconds. Who is silent is down D after the *next* ping, which comes
+once a second by default: with a D of one second the figures would show the luck of the ping.
+`EmbeddedSentinel` sets a third of D as well, where D is less than a second.
 """
 ANNOUNCED: Mapping[str, Any] = {"early_promotion": False}
 HEALS_AFTER = 4.0
