@@ -4,11 +4,11 @@ Faults of single connections: resets, black holes and trickles, in proxies befor
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, cast
 
-from sahool_cache.embedded import EmbeddedSentinel
+from sahool_cache.embedded import EmbeddedSentinel, Node
 from tests.chaos import bars
 from tests.chaos.arena import Arena
 from tests.chaos.bars import Bar
@@ -65,11 +65,9 @@ async def dark_sentinels(arena: Arena) -> None:
     """
     group = cast("ProxiedGroup", arena.group)
     arena.mark("fault")
-    for sentinel in group.sentinels:
-        group.proxy_of(sentinel).mode = "black_hole"
+    _set_all(group, group.sentinels, "black_hole")
     await arena.calm(CRAWL)
-    for sentinel in group.sentinels:
-        group.proxy_of(sentinel).mode = "pass"
+    _set_all(group, group.sentinels, "pass")
     arena.mark("healed")
     await arena.calm(1.0)
 
@@ -79,18 +77,22 @@ async def dark_sentinels_and_resets(arena: Arena) -> None:
     Two of three sentinels are not heard, and then every connection is reset.
     """
     group = cast("ProxiedGroup", arena.group)
-    for sentinel in group.sentinels[:2]:
-        group.proxy_of(sentinel).mode = "black_hole"
+    _set_all(group, group.sentinels[:2], "black_hole")
     await arena.calm(1.0)
     await resets(arena)
+    _set_all(group, group.sentinels, "pass")
+    arena.mark("healed")
+    await arena.calm(1.0)
 
 
-_PAUSE = Bar(
-    row=11,
-    what="longest pause",
-    figure="outage",
-    statistic="max",
-    limit=lambda _: 0.050,
+def _set_all(group: ProxiedGroup, nodes: Iterable[Node], mode: Mode) -> None:
+    for node in nodes:
+        group.proxy_of(node).mode = mode
+
+
+# By the calls, not by the gaps between them: the load itself pauses nearly as long as that.
+_NO_PAUSE = Bar(
+    row=11, what="longest call", figure="longest_call", statistic="max", limit=lambda _: 0.050
 )
 
 
@@ -122,7 +124,7 @@ behind_proxies(
     "churn",
     "all connections are reset every 100 ms, for 5 s",
     churn,
-    (_PAUSE, *CALM, *ONCE_EACH),
+    (_NO_PAUSE, *CALM, *ONCE_EACH),
 )
 behind_proxies(
     "black-hole",
@@ -154,7 +156,7 @@ behind_proxies(
     "dark-sentinels",
     "no sentinel is heard, for 3 s",
     dark_sentinels,
-    (_PAUSE, *CALM, *bars.ONCE),
+    (_NO_PAUSE, *CALM, *bars.ONCE),
 )
 behind_proxies(
     "dark-sentinels-resets",
