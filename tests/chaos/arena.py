@@ -118,10 +118,12 @@ class Arena:
         """
         The server other than `old` that says it is master, as soon as it does.
         """
+        # Listed once: to look at `master` asks the sentinels, and waits for them.
+        others = [each for each in (self.group.master, *self.group.replicas) if each is not old]
         async with asyncio.timeout(timeout):
             while True:
-                for node in self._others(old):
-                    if await self._is_master(node):
+                for node in others:
+                    if node.awake and await self._is_master(node):
                         return node
                 await asyncio.sleep(0.005)
 
@@ -168,10 +170,6 @@ class Arena:
             return await self.group.command(node, "EXISTS", *keys) == len(keys)
         except OSError:
             return False
-
-    def _others(self, old: Node) -> Sequence[Node]:
-        nodes = (self.group.master, *self.group.replicas)
-        return [node for node in nodes if node is not old and node.awake]
 
     async def _is_master(self, node: Node) -> bool:
         try:

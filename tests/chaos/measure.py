@@ -45,10 +45,10 @@ class Figures:
     """
     One trial in numbers. Durations are in seconds; None is what could not be seen.
 
-    `outage`: the longest gap without an acknowledged write that survived. `reaction`: from the first
-    ``+switch-master`` until every writer writes on the new master. `first_write`: from the first
-    answer of the candidate as master to the first write that survived. `reconnected`: from the fault
-    until every writer writes. `denied`: calls that were reported as not run, and had run.
+    `outage`: the longest gap without an acknowledged write that survived. `reaction`: from the
+    first ``+switch-master`` until every writer writes on the new master. `first_write`: from the
+    candidate's first answer as master to the first write that survived. `reconnected`: from the
+    fault until every writer writes. `denied`: calls that were reported as not run, and had run.
     """
 
     acknowledged: int

@@ -13,16 +13,16 @@ from sahool_cache.embedded import EmbeddedSentinel
 from tests.chaos.arena import Arena, Group
 from tests.chaos.bars import Bar
 
-__all__ = ["DOWN_AFTER", "SCENES", "PROMPT", "Needs", "Scene", "embedded", "register"]
+__all__ = ["DOWN_AFTER", "PROMPT", "SCENES", "Needs", "Scene", "embedded", "register"]
 
 DOWN_AFTER = 1.0
 """Seconds: D of the bars."""
 
-PROMPT = {"ping-period": 100}
+PROMPT = {"ping-period": 333}
 """
 For `sentinel_debug` in scenes with a silent server. Sentinel counts from the first ping without an
-answer, and pings once a second: by default a hang lasts up to a second longer than D for every
-client, by chance. With ten pings a second D is what it says.
+answer, and pings once a second: with a D of one second, every client's outage would show the luck
+of the ping. `EmbeddedSentinel` sets a third of D as well, where D is less than a second.
 """
 
 Needs = Literal["group", "proxies", "hosts"]

@@ -5,6 +5,10 @@ Faults of the master: it dies, hangs, wakes up, is replaced as planned, is slow.
 from __future__ import annotations
 
 import asyncio
+import random
+from time import monotonic
+
+from redis.exceptions import ResponseError
 
 from sahool_cache.embedded import Node
 from tests.chaos import bars
@@ -25,13 +29,21 @@ async def kill(arena: Arena) -> None:
 
 async def host_crash(arena: Arena) -> None:
     """
-    The last writes never reach the replicas: a killed process would still have its sockets emptied.
+    The last writes never reach the replicas. Of a process that is killed they would: the kernel
+    goes on to send what was in its sockets. Hence the master closes these first, to replicas that
+    cannot come back in time.
     """
     arena.old = arena.group.master
+    replicas = arena.group.replicas
+    for replica in replicas:
+        await arena.group.pause(replica)
     await arena.group.command(arena.old, "CLIENT", "KILL", "TYPE", "replica")
+    arena.mark("replication stops")
     await arena.calm(0.05)
     arena.mark("fault")
     await arena.group.kill(arena.old)
+    for replica in replicas:
+        await arena.group.resume(replica)
     await arena.recovered(arena.old)
 
 
@@ -45,8 +57,16 @@ async def returns(arena: Arena) -> None:
     await arena.recovered(arena.old, then=3.0)
 
 
+async def at_any_time(arena: Arena) -> None:
+    """
+    The pings began with the group: without chance, a hang would always meet the same part of them.
+    """
+    await arena.calm(random.uniform(0.0, PROMPT["ping-period"] / 1000))
+
+
 async def hang(arena: Arena) -> None:
     arena.old = arena.group.master
+    await at_any_time(arena)
     arena.mark("fault")
     await arena.group.pause(arena.old)
     await arena.recovered(arena.old)
@@ -54,6 +74,7 @@ async def hang(arena: Arena) -> None:
 
 async def hang_that_wakes(arena: Arena) -> None:
     arena.old = arena.group.master
+    await at_any_time(arena)
     arena.mark("fault")
     await arena.group.pause(arena.old)
     await arena.wait_promoted(arena.old)
@@ -98,9 +119,39 @@ async def gets(arena: Arena, node: Node) -> int:
 async def coordinated(arena: Arena) -> None:
     arena.old = arena.group.master
     name = arena.group.settings.master_name
+    nodes = (arena.old, *arena.group.replicas)
+    tries = [asyncio.create_task(_accepted(arena, node)) for node in nodes]
+    await arena.calm(0.1)
     arena.mark("fault")
     await arena.group.command(arena.group.sentinels[0], "SENTINEL", "FAILOVER", name, "COORDINATED")
     await arena.recovered(arena.old, then=3.0)
+    for task in tries:
+        task.cancel()
+    old, *others = [await task for task in tries]
+    closed = min(time for times in others for time in times) - max(old)
+    arena.note("closed", closed)
+
+
+async def _accepted(arena: Arena, node: Node) -> list[float]:
+    """
+    When this server has accepted a write, tried directly every 3 ms until it is cancelled.
+    """
+    times: list[float] = []
+    try:
+        while True:
+            began = monotonic()
+            try:
+                await arena.group.command(node, "SET", "direct", "x")
+            except ResponseError:  # a replica
+                pass
+            except OSError:
+                await arena.calm(0.1)
+            else:
+                # The old master holds writes until it is a replica: it was open when it began.
+                times.append(began)
+            await arena.calm(0.003)
+    except asyncio.CancelledError:
+        return times
 
 
 register(
@@ -178,7 +229,7 @@ register(
         name="coordinated",
         about="SENTINEL FAILOVER ... COORDINATED (Valkey 9)",
         run=coordinated,
-        bars=bars.PLANNED,
+        bars=bars.COORDINATED,
     )
 )
 for durability in (1, "all"):

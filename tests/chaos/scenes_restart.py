@@ -56,17 +56,21 @@ async def blocks(arena: Arena) -> None:
 
 
 async def closed_after_a_crash(arena: Arena) -> None:
+    old = arena.group.master
     arena.mark("fault")
-    await arena.group.kill(arena.group.master)
+    await arena.group.kill(old)
     await arena.calm(0.4)
     await arena.close()
+    await arena.group.wait_for_failover(old)  # the audit needs a master
 
 
 async def closed_in_a_hang(arena: Arena) -> None:
+    old = arena.group.master
     arena.mark("fault")
-    await arena.group.pause(arena.group.master)
+    await arena.group.pause(old)
     await arena.calm(0.4)
     await arena.close()
+    await arena.group.wait_for_failover(old)
 
 
 register(

@@ -54,22 +54,37 @@ def _cells(row: Row, before: Row | None) -> tuple[str, ...]:
 
 
 def _bars(verdicts: Iterable[Verdict]) -> list[tuple[str, ...]]:
-    listed = sorted(verdicts, key=lambda each: (each.bar.row, each.scene))
-    table = [("row", "scene", "what", "of trials", "is", "at most", "")]
-    for each in listed:
-        value = "not seen" if each.value is None else _number(each, each.value)
-        table.append(
-            (
-                str(each.bar.row),
-                each.scene,
-                each.bar.what,
-                f"{each.bar.statistic} of {each.trials}",
-                value,
-                _number(each, each.limit),
-                "" if each.passed else "MISSED",
-            )
-        )
+    """
+    One line for each part of each row: the scene that comes nearest to the limit, or misses it;
+    and a line for every further scene that misses it.
+    """
+    sorted_out: dict[tuple[int, str, str], list[Verdict]] = {}
+    for each in sorted(verdicts, key=lambda each: (each.bar.row, each.scene)):
+        sorted_out.setdefault((each.bar.row, each.bar.what, each.bar.statistic), []).append(each)
+    table = [("row", "what", "of trials", "is", "at most", "in the scene", "")]
+    for alike in sorted_out.values():
+        alike.sort(key=_nearness, reverse=True)
+        first, *rest = alike
+        table.append(_bar(first, more=len(rest)))
+        table += [_bar(each) for each in rest if not each.passed]
     return table
+
+
+def _nearness(verdict: Verdict) -> tuple[bool, float]:
+    value = verdict.value if verdict.value is not None else float("-inf")
+    return (not verdict.passed, value - verdict.limit)
+
+
+def _bar(each: Verdict, more: int = 0) -> tuple[str, ...]:
+    return (
+        str(each.bar.row),
+        each.bar.what,
+        f"{each.bar.statistic} of {each.trials}",
+        "not seen" if each.value is None else _number(each, each.value),
+        _number(each, each.limit),
+        each.scene + (f", and {more} more" if more else ""),
+        "" if each.passed else "MISSED",
+    )
 
 
 def _number(verdict: Verdict, value: float) -> str:

@@ -193,6 +193,8 @@ async def _tell(
     figures = asdict(measure(evidence))
     trial.errors = figures.pop("by_name")
     trial.figures = figures | arena.facts
+    if "closed" in arena.facts:
+        trial.figures["own_pause"] = figures["outage"] - arena.facts["closed"]
     trial.elections = log.elections(since)
     trial.events = _events(arena, log, since, promoted)
     acknowledged = (each for each in arena.history if each.acknowledged)
