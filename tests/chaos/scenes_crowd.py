@@ -53,6 +53,7 @@ async def one_failover(arena: Arena) -> None:
 async def _watched_failover(arena: Arena) -> None:
     arena.old = arena.group.master
     candidates = arena.group.replicas
+    await arena.calm(2.0)  # the last of them have only just found their way
     rounds = [await _queries(arena)]
     await arena.calm(WATCHED)
     rounds.append(await _queries(arena))
@@ -62,14 +63,14 @@ async def _watched_failover(arena: Arena) -> None:
     new = await arena.wait_promoted(arena.old)
     await arena.calm(WATCHED - (time.monotonic() - fault))
     rounds.append(await _queries(arena))
-    asked = max(
-        (after - between) - (between - before)
-        for before, between, after in zip(*(each.values() for each in rounds), strict=True)
-    )
+    begun, failed, ended = ([*each.values()] for each in rounds)
+    calm = max(after - before for before, after in zip(begun, failed, strict=True))
+    asked = max(after - before for before, after in zip(failed, ended, strict=True))
     for task in counts:
         task.cancel()
     samples = await counts[candidates.index(new)]
-    arena.note("queries", asked / (PROCESSES * CLIENTS))
+    arena.note("queries_when_calm", calm / (PROCESSES * CLIENTS))
+    arena.note("queries", (asked - calm) / (PROCESSES * CLIENTS))
     arena.note("connects", samples[-1][1] - samples[0][1])
     arena.note("busiest", busiest_share(samples, WINDOW))
 
