@@ -19,8 +19,16 @@ from tests.chaos.bars import Bar
 from tests.chaos.hosts import SENTINEL_WITH_MASTER, HostGroup
 from tests.chaos.measure import MAX_REPLICA_LAG
 from tests.chaos.scenes import DOWN_AFTER, Scene, register
+from tests.chaos.scenes_proxied import (
+    CALM,
+    CRAWL,
+    IMPATIENT,
+    IMPATIENT_CALLS,
+    ONCE_EACH,
+    writes_again,
+)
 
-__all__ = ["CALM", "CRAWL", "IMPATIENT", "IMPATIENT_CALLS", "ONCE_EACH", "writes_again"]
+__all__: list[str] = []
 
 PINGS = {"ping-period": 333}
 """
@@ -33,9 +41,6 @@ HEALS_AFTER = 4.0
 """Seconds from the promotion to the end of a partition; the ex-master is a master still."""
 UNREPLICATED = 0.05
 """Seconds of writes that a crash takes along."""
-CRAWL = 3.0
-"""Seconds for which connections hold or crawl."""
-IMPATIENT: Mapping[str, Any] = {"command_timeout": 2.0}
 STALE_FOR = 6.0
 """Seconds for which a replica is cut off: less than `repl-timeout`, after which it would say so."""
 STEP = 0.05
@@ -151,24 +156,8 @@ async def client_cut_off(arena: Arena) -> None:
     await writes_again(arena, arena.mark("healed"))
 
 
-async def writes_again(arena: Arena, since: float) -> None:
-    """
-    Notes how long it took until every writer had a write acknowledged.
-    """
-    waiting, seen = set(arena.writers), 0
-    while waiting and time.monotonic() - since < arena.patience:
-        ended, seen = arena.history.operations[seen:], len(arena.history)
-        waiting -= {each.task for each in ended if each.acknowledged and each.ended > since}
-        await arena.calm(0.005)
-    arena.note("after_healing", time.monotonic() - since)
-    await arena.calm(1.0)
-
-
 _VANISH_EARLY = (*bars.HANG_EARLY, *bars.UNTOUCHED_EX_MASTER)
 _VANISH = (*bars.HANG_ANNOUNCED, *bars.UNTOUCHED_EX_MASTER)
-CALM = (*bars.NO_ERRORS_OF_REPEATABLE, *bars.ON_TIME, *bars.NOTHING_LOST)
-# One outcome for each reset or each expired call, and a task may meet several.
-ONCE_EACH = tuple(bar for bar in bars.ONCE if bar.figure != "unknown_per_task")
 _PARTITION = (
     *bars.LOST_IN_PARTITION,
     *bars.REACTION,
@@ -200,7 +189,6 @@ _STALE = (
         limit=lambda _: 1.5,
     ),
 )
-IMPATIENT_CALLS = (*bars.ON_TIME, *ONCE_EACH, *bars.NOTHING_LOST)
 
 
 def on_hosts(

@@ -4,6 +4,7 @@ Faults of single connections: resets, black holes and trickles, in proxies befor
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, cast
@@ -14,16 +15,12 @@ from tests.chaos.arena import Arena
 from tests.chaos.bars import Bar
 from tests.chaos.proxy import Mode, ProxiedGroup
 from tests.chaos.scenes import DOWN_AFTER, Scene, register
-from tests.chaos.scenes_network import (
-    CALM,
-    CRAWL,
-    IMPATIENT,
-    IMPATIENT_CALLS,
-    ONCE_EACH,
-    writes_again,
-)
 
-__all__: list[str] = []
+__all__ = ["CALM", "CRAWL", "IMPATIENT", "IMPATIENT_CALLS", "ONCE_EACH", "writes_again"]
+
+CRAWL = 3.0
+"""Seconds for which connections hold or crawl."""
+IMPATIENT: Mapping[str, Any] = {"command_timeout": 2.0}
 
 
 async def resets(arena: Arena) -> None:
@@ -90,6 +87,23 @@ def _set_all(group: ProxiedGroup, nodes: Iterable[Node], mode: Mode) -> None:
         group.proxy_of(node).mode = mode
 
 
+async def writes_again(arena: Arena, since: float) -> None:
+    """
+    Notes how long it took until every writer had a write acknowledged.
+    """
+    waiting, seen = set(arena.writers), 0
+    while waiting and time.monotonic() - since < arena.patience:
+        ended, seen = arena.history.operations[seen:], len(arena.history)
+        waiting -= {each.task for each in ended if each.acknowledged and each.ended > since}
+        await arena.calm(0.005)
+    arena.note("after_healing", time.monotonic() - since)
+    await arena.calm(1.0)
+
+
+CALM = (*bars.NO_ERRORS_OF_REPEATABLE, *bars.ON_TIME, *bars.NOTHING_LOST)
+# One outcome for each reset or each expired call, and a task may meet several.
+ONCE_EACH = tuple(bar for bar in bars.ONCE if bar.figure != "unknown_per_task")
+IMPATIENT_CALLS = (*bars.ON_TIME, *ONCE_EACH, *bars.NOTHING_LOST)
 # By the calls, not by the gaps between them: the load itself pauses nearly as long as that.
 _NO_PAUSE = Bar(
     row=11, what="longest call", figure="longest_call", statistic="max", limit=lambda _: 0.050
