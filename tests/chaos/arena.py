@@ -22,7 +22,8 @@ class Group(Protocol):
     What scenes, listeners and the audit use of a group; `EmbeddedSentinel` is one.
 
     `command` and the nodes' addresses go to the servers directly, past whatever stands between
-    them and the client under test; `settings` are for that client.
+    them and the client under test; `settings` are for that client. A group that holds sockets
+    in this process while a trial runs has them in `sockets`, by their descriptors.
     """
 
     @property

@@ -79,10 +79,10 @@ class _Closer:
     Closes the client once, whoever asks first: the scene, or the end of the trial.
     """
 
-    def __init__(self, client: Client, load: Load, log: SentinelLog) -> None:
-        self._client, self._load, self._log = client, load, log
+    def __init__(self, client: Client, load: Load, log: SentinelLog, group: Group) -> None:
+        self._client, self._load, self._log, self._group = client, load, log, group
         self._tasks = tasks_now()
-        self._sockets = sockets_now(log.sockets)
+        self._sockets = sockets_now(self._apart())
         self.closing: Closing | None = None
 
     async def __call__(self) -> None:
@@ -92,8 +92,12 @@ class _Closer:
                 self._client,
                 tasks=self._tasks | self._load.tasks,
                 sockets=self._sockets,
-                apart=lambda: self._log.sockets,
+                apart=self._apart,
             )
+
+    def _apart(self) -> frozenset[int]:
+        # Proxies keep their side of a connection for as long as they hold what is in it.
+        return self._log.sockets | frozenset(getattr(self._group, "sockets", ()))
 
 
 async def play(
@@ -138,7 +142,7 @@ async def _play(
 ) -> None:
     await seed(group)
     load = Load(client, history)
-    closer = _Closer(client, load, log)
+    closer = _Closer(client, load, log, group)
     arena = Arena(
         group,
         history,
