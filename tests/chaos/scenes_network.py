@@ -170,6 +170,7 @@ _DURABLE_PARTITION = (
     *(replace(bar, row=9, what=f"{bar.what}, although durable") for bar in bars.DURABLE),
     *ONCE_EACH,
     *bars.ON_TIME,
+    *bars.UNTOUCHED_EX_MASTER,
 )
 _CRASH = (
     *(
