@@ -41,6 +41,9 @@ async def test_a_master_that_fails_costs_nothing_but_time(name: str) -> None:
     assert outage is not None
     assert outage < trial.down_after + SLACK, trial
     assert trial.figures.get("reached_old", 0) == 0, trial
+    # What makes the bars of `make chaos` was seen.
+    assert trial.figures["first_write"] is not None, trial
+    assert trial.figures["reaction"] is not None, trial
 
 
 @pytest.mark.asyncio
@@ -62,3 +65,15 @@ async def test_who_is_not_the_master_may_fail(name: str) -> None:
     """
     trial = await played(name)
     assert trial.errors.keys() <= {"incr OutcomeUnknownError"}, trial
+
+
+@pytest.mark.asyncio
+async def test_the_measuring_sees_what_another_client_loses() -> None:
+    """
+    redis-py goes on to write to the master that a planned failover has replaced.
+    """
+    trial, _ = await play(SCENES["planned"], "redis-py", patience=3.0)
+    for figure in ("lost", "reached_old"):
+        value = trial.figures[figure]
+        assert value is not None
+        assert value > 100, trial

@@ -82,7 +82,7 @@ class _Closer:
     def __init__(self, client: Client, load: Load, log: SentinelLog, group: Group) -> None:
         self._client, self._load, self._log, self._group = client, load, log, group
         self._tasks = tasks_now()
-        self._sockets = sockets_now(self._apart())
+        self._sockets = sockets_now(self._apart)
         self.closing: Closing | None = None
 
     async def __call__(self) -> None:
