@@ -57,7 +57,8 @@ def sum_up(scenes: Iterable[Scene], trials: Sequence[Trial]) -> Report:
 
 
 def _verdict(bar: Bar, scene: Scene, trials: Sequence[Trial]) -> Verdict:
-    # What takes longer because Sentinel voted twice is not the client's; a lost write always is.
+    # What takes longer because Sentinel voted twice, or because the machine stood still, is not
+    # the client's; a lost write always is.
     judged = trials if bar.counts else [trial for trial in trials if trial.clean] or trials
     return judge(bar, scene.name, scene.down_after, [trial.figures for trial in judged])
 
@@ -71,8 +72,8 @@ class Row:
     scene: str
     client: str
     trials: int
-    twice: int
-    """Trials in which Sentinel held two elections."""
+    apart: int
+    """Trials whose timings do not count: see `Trial.clean`."""
     outage: float | None
     reaction: float | None
     errors: int
@@ -114,7 +115,7 @@ def _row(scene: str, client: str, trials: Sequence[Trial]) -> Row:
         scene=scene,
         client=client,
         trials=len(trials),
-        twice=sum(1 for trial in seen if not trial.clean),
+        apart=sum(1 for trial in seen if not trial.clean),
         outage=middle("outage"),
         reaction=middle("reaction"),
         errors=total("errors"),

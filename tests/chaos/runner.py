@@ -23,7 +23,7 @@ __all__ = ["Job", "plan", "run_all"]
 
 _ROOT = Path(__file__).resolve().parents[2]
 _AGAIN = 2
-"""Further trials that a scene gets when Sentinel has held two elections in some."""
+"""Further trials that a scene gets when the timings of some do not count."""
 _AT_ONCE = 2
 """Trials of other clients that run at once; ours run alone, as their milliseconds count."""
 

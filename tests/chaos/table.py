@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from tests.chaos.bars import Verdict
 from tests.chaos.report import Report, Row
+from tests.chaos.trial import STALLED
 
 __all__ = ["show"]
 
@@ -25,8 +26,11 @@ def show(lines: Sequence[Row], report: Report, skipped: Mapping[str, str]) -> st
         "Milliseconds; medians of n trials, sums of errors, lost, duplicates, stale and absent.",
         _aligned([_HEAD, *(_cells(row, before) for row, before in _with_previous(lines))]),
     ]
-    if apart := [f"{row.scene} ({row.client}): {row.twice}" for row in lines if row.twice]:
-        parts.append("Sentinel held two elections, timings counted apart: " + ", ".join(apart))
+    if apart := [f"{row.scene} ({row.client}): {row.apart}" for row in lines if row.apart]:
+        parts.append(
+            "Timings that do not count, as Sentinel held two elections or the machine stood still"
+            f" for more than {STALLED * 1000:.0f} ms: {', '.join(apart)}"
+        )
     parts += [f"{row.scene} ({row.client}): {row.trouble}" for row in lines if row.trouble]
     parts.append(_aligned(_bars(report.verdicts)))
     parts += [f"skipped: {name}: {reason}" for name, reason in skipped.items()]

@@ -78,6 +78,15 @@ def test_two_elections_excuse_a_long_outage_but_no_lost_write() -> None:
     assert not verdicts(quick, trial(elections=2, lost=1))["lost", "max"]
 
 
+def test_a_machine_that_stood_still_excuses_a_long_outage_but_no_lost_write() -> None:
+    quick, slow = trial(), trial(outage=4.0)
+    slow.stall = 0.2
+    assert verdicts(quick, slow, slow)["outage", "median"]
+    assert not verdicts(slow)["outage", "median"], "there is no other trial"
+    slow.figures["lost"] = 1
+    assert not verdicts(quick, slow)["lost", "max"]
+
+
 def test_a_trial_that_came_to_nothing_fails_the_run() -> None:
     broken = Trial(scene="kill", client="ours", down_after=1.0, trouble="did not end")
     report = sum_up([SCENES["kill"]], [broken])

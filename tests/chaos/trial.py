@@ -20,12 +20,14 @@ from tests.chaos.load import WRITERS, Load, seed
 from tests.chaos.measure import Evidence, measure, survivors
 from tests.chaos.scenes import Scene
 from tests.chaos.sentinel_log import SentinelLog
+from tests.chaos.stall import Stall
 
-__all__ = ["BIN", "WARM_UP", "Event", "Trial", "play"]
+__all__ = ["BIN", "STALLED", "WARM_UP", "Event", "Trial", "play"]
 
 BIN = 0.05
 """Seconds of one step of the timeline."""
 WARM_UP = 1.0
+STALLED = 0.05
 _WRITERS = tuple(f"writer {n}" for n in range(WRITERS))
 _TOLD = {
     "+sdown", "+odown", "-odown", "+new-epoch", "+elected-leader", "+selected-slave",
@@ -59,6 +61,8 @@ class Trial:
     figures: dict[str, float | None] = field(default_factory=dict)
     errors: dict[str, int] = field(default_factory=dict)
     elections: int = 0
+    stall: float = 0.0
+    """Seconds for which the machine itself stood still, at the longest."""
     events: list[Event] = field(default_factory=list)
     acknowledged: list[int] = field(default_factory=list)
     """Acknowledged writes that survived, per `BIN`, from `WARM_UP` before the fault on."""
@@ -69,9 +73,10 @@ class Trial:
     @property
     def clean(self) -> bool:
         """
-        Whether Sentinel needed one election at most: what it did twice is not the client's doing.
+        Whether its timings speak of the client: Sentinel held one election at most, and the
+        machine did not stand still.
         """
-        return self.elections <= 1
+        return self.elections <= 1 and self.stall <= STALLED
 
 
 class _Closer:
@@ -154,11 +159,13 @@ async def _play(
     try:
         await client.open()
         began = time.monotonic()
-        async with load:
-            await arena.calm(WARM_UP)
-            await scene.run(arena)
-            await _look_at_the_old(arena, log)
-            ended = time.monotonic()
+        with Stall() as stall:
+            async with load:
+                await arena.calm(WARM_UP)
+                await scene.run(arena)
+                await _look_at_the_old(arena, log)
+                ended = time.monotonic()
+        trial.stall = stall.longest
     finally:
         await closer()
     await _tell(trial, arena, log, client, span=(began, ended))
