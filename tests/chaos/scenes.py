@@ -55,7 +55,7 @@ class Scene:
     bars: tuple[Bar, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     down_after: float = DOWN_AFTER
-    trials: int = 3
+    trials: int = 2
     timeout: float = 45.0
     """Seconds for one trial, all in all."""
 

@@ -169,7 +169,6 @@ register(
         run=one_failover,
         bars=bars.CROWD,
         compares=False,
-        trials=2,
         timeout=90.0,
     )
 )

@@ -165,6 +165,7 @@ register(
         bars=bars.CRASH_ANNOUNCED,
         options=ANNOUNCED,
         compares=False,
+        trials=3,
     )
 )
 register(
@@ -182,7 +183,6 @@ register(
         about="the master dies with writes that no replica has",
         run=host_crash,
         bars=(*bars.REACTION, *bars.NO_ERRORS_OF_REPEATABLE, *bars.ONCE, *bars.ON_TIME),
-        trials=2,
     )
 )
 register(
@@ -204,6 +204,7 @@ register(
         bars=bars.HANG_ANNOUNCED,
         options=ANNOUNCED,
         compares=False,
+        trials=3,
     )
 )
 register(
@@ -213,6 +214,7 @@ register(
         run=hang_that_wakes,
         group=embedded(sentinel_debug=PROMPT),
         bars=(*bars.HANG_EARLY, *bars.UNTOUCHED_EX_MASTER),
+        trials=3,
     )
 )
 register(
@@ -230,6 +232,7 @@ register(
         about="SENTINEL FAILOVER ... COORDINATED (Valkey 9)",
         run=coordinated,
         bars=bars.COORDINATED,
+        trials=3,
     )
 )
 for durability in (1, "all"):

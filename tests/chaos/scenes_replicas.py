@@ -119,6 +119,5 @@ register(
         run=resyncs,
         group=embedded(server_config=SLOW_TO_FILL),
         bars=bars.OUT_OF_ROTATION,
-        trials=2,
     )
 )

@@ -81,6 +81,7 @@ register(
         group=embedded(sentinel_debug=QUICK),
         bars=bars.PLANNED,
         timeout=70.0,
+        trials=3,
     )
 )
 register(
@@ -90,7 +91,6 @@ register(
         run=slow_load,
         group=embedded(server_config=SLOW_TO_LOAD),
         bars=(*bars.NO_ERRORS_OF_REPEATABLE, *bars.ONCE, *bars.ON_TIME, *bars.NOTHING_LOST),
-        trials=2,
     )
 )
 register(

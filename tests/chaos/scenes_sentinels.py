@@ -73,6 +73,7 @@ register(
         run=hung_with_the_master,
         group=embedded(sentinel_debug=PROMPT),
         bars=(*ALL, bars.HANG_EARLY[0]),
+        trials=3,
     )
 )
 register(
