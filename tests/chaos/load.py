@@ -76,7 +76,7 @@ class Load:
 
     async def __aenter__(self) -> Self:
         jobs = [(f"writer {n}", self._write) for n in range(WRITERS)]
-        jobs += [("heartbeat", self._beat)]
+        jobs += [("heartbeat", self._beat), ("checker", self._check)]
         jobs += [(f"reader {n}", self._read) for n in range(READERS)]
         self._tasks = [asyncio.create_task(job(name), name=name) for name, job in jobs]
         return self
@@ -110,17 +110,15 @@ class Load:
         while not self.stopped:
             turn += 1
             name = f"{task[7:]}.{turn}"
-            match turn % 5:
+            match turn % 4:
                 case 1:
                     await self.call("sadd", IDS, name, task)
                 case 2:
                     await self.call("set", f"set:{name}", name, task)
                 case 3:
                     await self.call("incr", f"incr:{name}", None, task)
-                case 4:
-                    await self.call("set", register(task, turn // 5 % REGISTERS), str(turn), task)
                 case _:
-                    await self.call("get", register(task, turn // 5 % REGISTERS), None, task)
+                    await self.call("set", register(task, turn // 4 % REGISTERS), str(turn), task)
             await asyncio.sleep(PACE)
 
     async def _beat(self, task: str) -> None:
@@ -128,6 +126,15 @@ class Load:
         while not self.stopped:
             beat += 1
             await self.call("set", "heartbeat", str(beat), task)
+            await asyncio.sleep(PACE)
+
+    async def _check(self, task: str) -> None:
+        # Reads of the master, for whoever judges the history of each register.
+        turn = 0
+        while not self.stopped:
+            turn += 1
+            key = register(f"writer {turn % WRITERS}", turn // WRITERS % REGISTERS)
+            await self.call("get", key, None, task)
             await asyncio.sleep(PACE)
 
     async def _read(self, task: str) -> None:

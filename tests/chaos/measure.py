@@ -124,10 +124,31 @@ def survivors(acknowledged: Iterable[Operation], survey: Survey) -> list[Operati
     """
     The acknowledged writes that are there at the end, in the order of their acknowledgement.
 
-    Writes to registers are left out: all but the last are overwritten.
+    A write to a register, which was overwritten since, counts when the writes to other keys that its
+    task made just before and just after it are there.
     """
-    found = (each for each in acknowledged if not is_register(each.key) and survey.has(each))
+    by_task: dict[str, list[Operation]] = {}
+    for each in sorted(acknowledged, key=lambda each: each.began):
+        by_task.setdefault(each.task, []).append(each)
+    found = [
+        each
+        for writes in by_task.values()
+        for n, each in enumerate(writes)
+        if _survived(writes, n, survey)
+    ]
     return sorted(found, key=lambda each: each.ended)
+
+
+def _survived(writes: Sequence[Operation], n: int, survey: Survey) -> bool:
+    if not is_register(writes[n].key):
+        return survey.has(writes[n])
+    if survey.values.get(writes[n].key) == writes[n].value:
+        return True
+    around = (range(n - 1, -1, -1), range(n + 1, len(writes)))
+    nearest = [
+        next((writes[m] for m in way if not is_register(writes[m].key)), None) for way in around
+    ]
+    return all(each is not None and survey.has(each) for each in nearest)
 
 
 def lost_writes(writes: Iterable[Operation], survey: Survey) -> list[Operation]:

@@ -113,5 +113,8 @@ def _run(command: list[str], timeout: float) -> str | None:
         process.kill()
         process.communicate()
         return f"did not end within {timeout:g} s"
+    except BaseException:  # interrupted: the trial hears nothing of it by itself
+        process.kill()
+        raise
     last = (said.strip().splitlines() or [""])[-1]
     return f"ended with {process.returncode}: {last}" if process.returncode else None

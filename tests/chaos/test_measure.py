@@ -102,6 +102,14 @@ def test_a_lost_write_is_counted_whatever_its_kind() -> None:
     assert figures(writes, gone=writes).lost == 3
 
 
+def test_an_overwritten_value_survived_if_its_neighbours_did() -> None:
+    key = "register:writer 0:0"
+    first, last = call("set", "set:1", "v", at=1), call("set", "set:2", "v", at=9)
+    writes = [first, call("set", key, "1", at=5), last, call("set", key, "2", at=9.5)]
+    assert figures(writes, values={key: "2"}).outage == pytest.approx(4)
+    assert figures(writes, values={key: "2"}, gone=[first]).outage == pytest.approx(9)
+
+
 def test_a_register_has_lost_its_last_acknowledged_value_only() -> None:
     key = "register:writer 0:0"
     writes = [call("set", key, str(n), at=n) for n in (1, 2, 3)]
