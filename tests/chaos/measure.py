@@ -124,8 +124,8 @@ def survivors(acknowledged: Iterable[Operation], survey: Survey) -> list[Operati
     """
     The acknowledged writes that are there at the end, in the order of their acknowledgement.
 
-    A write to a register, which was overwritten since, counts when the writes to other keys that its
-    task made just before and just after it are there.
+    A write to a register, which was overwritten since, counts when the writes to other keys that
+    its task made just before and just after it are there.
     """
     by_task: dict[str, list[Operation]] = {}
     for each in sorted(acknowledged, key=lambda each: each.began):
