@@ -23,7 +23,7 @@ VENV_READY := $(VENV)/ready-python
 DEMO_READY := $(VENV)/ready-demo
 DEV_READY := $(VENV)/ready-dev
 
-.PHONY: help demo test sim soak containers lint type fmt check pins dist clean
+.PHONY: help demo test sim chaos soak containers lint type fmt check pins dist clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ test: $(DEV_READY) ## All tests, with coverage; ARGS="-k failover -x"
 
 sim: $(DEV_READY) ## Explore the seeded simulation; SEED=123 replays one and prints its trace
 	@$(PY) -m pytest tests/simulation $(if $(SEED),--sim-seed $(SEED) -s,--sim-count 1500) $(ARGS)
+
+chaos: $(DEV_READY) ## Every fault against four clients, into build/chaos; ARGS="--scene kill"
+	@$(PY) -m tests.chaos --out build/chaos $(ARGS)
 
 soak: $(DEV_READY) ## Two minutes of mixed load and failovers: nothing may grow; ARGS="--seconds 600"
 	@$(PY) -m tests.soak $(ARGS)

@@ -12,6 +12,7 @@ from sahool_cache.address import Address
 __all__ = [
     "DISKLESS_SYNC",
     "GroupConfig",
+    "Place",
     "SentinelIdentity",
     "Setting",
     "diskless_sync",
@@ -26,9 +27,22 @@ Setting = str | int | float | bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """
+    Where one member listens, and the words that go before its command line to start it there.
+    """
+
+    address: Address
+    prefix: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GroupConfig:
     """
     The shape of a group; durations are in seconds. Raises `ValueError` that names the field.
+
+    `places` holds one place for each member, the master's first and the sentinels' last, all with
+    different ports; if it is empty, the members run on free ports of loopback.
     """
 
     replicas: int = 2
@@ -42,6 +56,14 @@ class GroupConfig:
     quorum: int | None = None
     server_config: Mapping[str, Setting] = field(default_factory=dict)
     sentinel_debug: Mapping[str, int] = field(default_factory=dict)
+    places: Sequence[Place] = ()
+
+    @property
+    def members(self) -> int:
+        """
+        How many processes the group has.
+        """
+        return 1 + self.replicas + self.sentinels
 
     def __post_init__(self) -> None:
         if self.replicas < 0:
@@ -52,6 +74,9 @@ class GroupConfig:
             raise ValueError(f"quorum must be between 1 and {self.sentinels}, not {self.quorum}")
         if self.parallel_syncs is not None and self.parallel_syncs < 1:
             raise ValueError(f"parallel_syncs must be 1 or more, not {self.parallel_syncs}")
+        ports = {place.address.port for place in self.places}
+        if self.places and not len(ports) == len(self.places) == self.members:
+            raise ValueError(f"places must be {self.members} places with different ports, or none")
         for name in ("down_after", "failover_timeout"):
             if not getattr(self, name) >= 0.001:  # NaN is neither
                 raise ValueError(f"{name} must be 0.001 s or more, not {getattr(self, name)}")

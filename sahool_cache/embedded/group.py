@@ -22,7 +22,7 @@ from sahool_cache.embedded.agreement import (
     views_now,
 )
 from sahool_cache.embedded.binary import find_server
-from sahool_cache.embedded.config import GroupConfig, Setting
+from sahool_cache.embedded.config import GroupConfig, Place, Setting
 from sahool_cache.embedded.errors import EmbeddedError
 from sahool_cache.embedded.guard import Guard
 from sahool_cache.embedded.launch import Members, launch
@@ -46,7 +46,7 @@ class EmbeddedSentinel:
     ours: `{"min-replicas-to-write": 1}`. `sentinel_debug` sets what `SENTINEL DEBUG` can set, in
     milliseconds: with `{"info-period": 1000, "publish-period": 500}` an ex-master that comes back
     is a replica again after 3 s, not 10. There is no persistence: a master that is restarted
-    before it was failed over comes back empty.
+    before it was failed over comes back empty. `places` says where the members run, master first.
     """
 
     __slots__ = ("_binary", "_config", "_guard", "_members", "_start_timeout")
@@ -65,6 +65,7 @@ class EmbeddedSentinel:
         quorum: int | None = None,
         server_config: Mapping[str, Setting] | None = None,
         sentinel_debug: Mapping[str, int] | None = None,
+        places: Sequence[Place] = (),
         server: str | os.PathLike[str] | None = None,
         start_timeout: float = 20.0,
     ) -> None:
@@ -80,6 +81,7 @@ class EmbeddedSentinel:
             quorum=quorum,
             server_config=dict(server_config or {}),
             sentinel_debug=dict(sentinel_debug or {}),
+            places=tuple(places),
         )
         self._binary = server
         self._start_timeout = start_timeout

@@ -8,7 +8,7 @@ import random
 import secrets
 import socket
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from redis.exceptions import ResponseError
@@ -18,6 +18,7 @@ from sahool_cache.embedded.agreement import disagreement, out_of_sync, until
 from sahool_cache.embedded.config import (
     DISKLESS_SYNC,
     GroupConfig,
+    Place,
     SentinelIdentity,
     diskless_sync,
     greeting,
@@ -40,6 +41,8 @@ _PORTS = range(10_000, 32_000)
 # second later. At the start, when there is no data yet, a sync through a file is a second quicker.
 _DISK_SYNC = (f"--{DISKLESS_SYNC}", "no")
 
+Programs = Mapping[Address, Sequence[str]]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Members:
@@ -58,14 +61,16 @@ async def launch(config: GroupConfig, binary: str, guard: Guard, timeout: float)
     Raises `EmbeddedError` with the tail of a log; the caller closes `guard` then.
     """
     deadline = time.monotonic() + timeout
-    addresses = _free_addresses(1 + config.replicas + config.sentinels)
-    place = addresses[: 1 + config.replicas]
+    places = config.places or [Place(address=each) for each in _free_addresses(config.members)]
+    programs = {place.address: (*place.prefix, binary) for place in places}
+    addresses = [place.address for place in places]
+    data = addresses[: 1 + config.replicas]
     identities = [
         SentinelIdentity(address=address, id=secrets.token_hex(20))
-        for address in addresses[len(place) :]
+        for address in addresses[len(data) :]
     ]
-    servers = _servers(config, binary, guard, place)
-    sentinels = _sentinels(config, binary, guard, place, identities)
+    servers = _servers(config, programs, guard, data)
+    sentinels = _sentinels(config, programs, guard, data, identities)
     master, replicas = servers[0], servers[1:]
     # A replica that finds no master tries again a second later, and so does a sentinel that finds
     # a replica without its link: each step waits for the one before.
@@ -84,7 +89,7 @@ async def launch(config: GroupConfig, binary: str, guard: Guard, timeout: float)
 
 
 def _servers(
-    config: GroupConfig, binary: str, guard: Guard, addresses: Sequence[Address]
+    config: GroupConfig, programs: Programs, guard: Guard, addresses: Sequence[Address]
 ) -> list[Node]:
     master = addresses[0]
     return [
@@ -92,7 +97,7 @@ def _servers(
             "master" if address == master else "replica",
             address,
             text=server_text(config, address, None if address == master else master),
-            binary=binary,
+            program=programs[address],
             guard=guard,
             password=config.password,
         )
@@ -102,7 +107,7 @@ def _servers(
 
 def _sentinels(
     config: GroupConfig,
-    binary: str,
+    programs: Programs,
     guard: Guard,
     servers: Sequence[Address],
     identities: Sequence[SentinelIdentity],
@@ -112,7 +117,7 @@ def _sentinels(
             "sentinel",
             me.address,
             text=sentinel_text(config, me, master=servers[0], replicas=servers[1:]),
-            binary=binary,
+            program=programs[me.address],
             guard=guard,
             password=config.sentinel_password,
             tuning=tuning(config),

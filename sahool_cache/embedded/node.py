@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -49,7 +50,7 @@ class Node:
         address: Address,
         *,
         text: str,
-        binary: str,
+        program: Sequence[str],
         guard: Guard,
         password: str | None,
         tuning: Command | None = None,
@@ -67,7 +68,7 @@ class Node:
         self._log = directory / "log"
         config = directory / "node.conf"
         config.write_text(text)
-        self._command = [binary, str(config), *(["--sentinel"] if role == "sentinel" else [])]
+        self._command = [*program, str(config), *(["--sentinel"] if role == "sentinel" else [])]
 
     def __repr__(self) -> str:
         state = f"pid {self.pid}" if self.alive else "dead"

@@ -21,7 +21,13 @@ from redis.exceptions import ResponseError
 
 import sahool_cache
 from sahool_cache.address import Address
-from sahool_cache.embedded import EmbeddedError, EmbeddedSentinel, Node, ServerNotFoundError
+from sahool_cache.embedded import (
+    EmbeddedError,
+    EmbeddedSentinel,
+    Node,
+    Place,
+    ServerNotFoundError,
+)
 from sahool_cache.embedded import launch as launching
 from sahool_cache.embedded.binary import SERVER_VARIABLE, find_server
 from sahool_cache.embedded.wire import Reply, ask, pairs
@@ -368,6 +374,26 @@ async def test_start_picks_other_ports_when_one_is_taken(monkeypatch: pytest.Mon
 
 
 @pytest.mark.asyncio
+async def test_members_run_where_they_are_told_to() -> None:
+    """
+    Each member has the address of its place, and is started by the words of its place.
+    """
+    addresses = launching._free_addresses(3)
+    prefixes = (("nice", "-n", "1"), ("nice", "-n", "2"), ())
+    places = [
+        Place(address=address, prefix=prefix)
+        for address, prefix in zip(addresses, prefixes, strict=True)
+    ]
+    mine = os.getpriority(os.PRIO_PROCESS, 0)
+    async with EmbeddedSentinel(replicas=1, sentinels=1, places=places) as group:
+        assert [node.address for node in nodes(group)] == addresses
+        niceness = [os.getpriority(os.PRIO_PROCESS, node.pid) for node in nodes(group)]
+        assert niceness == [mine + 1, mine + 2, mine]
+        new = await group.wait_for_failover(await group.failover())
+        assert new.address == addresses[1]
+
+
+@pytest.mark.asyncio
 async def test_faults_that_cannot_happen_are_errors() -> None:
     """
     Killing the dead, pausing the paused, opening the open: a test that does so is wrong.
@@ -405,6 +431,8 @@ async def test_faults_that_cannot_happen_are_errors() -> None:
         ({"down_after": 0}, "down_after"),
         ({"password": "two words"}, "password"),
         ({"master_name": ""}, "master_name"),
+        ({"places": [Place(address=Address("127.0.0.1", 10_000))]}, "places"),
+        ({"places": [Place(address=Address("127.0.0.1", 10_000))] * 6}, "places"),
     ],
 )
 def test_wrong_options_are_named(options: dict[str, object], named: str) -> None:
