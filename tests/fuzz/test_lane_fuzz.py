@@ -186,3 +186,17 @@ def test_a_reply_that_claims_to_be_huge_costs_the_connection_at_most(size: bytes
         assert isinstance(future.exception(), LaneLost | Expired)
 
     play(scenario())
+
+
+@pytest.mark.parametrize("data", [b":1\r\n", b"*0\r\n", b"-ERR x\r\n", b"_\r\n"])
+def test_a_reply_that_nobody_asked_for_costs_the_connection(data: bytes) -> None:
+    async def scenario() -> None:
+        wire = FakeWire()
+        lane = lane_on(wire, decode=True)
+        futures = ask(lane)
+        await feed(wire, b"".join(RIGHT), [])
+        assert (set(map(outcome, futures)), lane.lost) == ({"reply"}, None)
+        await feed(wire, data, [])
+        assert lane.lost is not None
+
+    play(scenario())

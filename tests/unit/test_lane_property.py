@@ -179,6 +179,7 @@ class Story:
     def check(self) -> None:
         written = b"".join(self.wire.writes).split(b"\n")[:-1]
         assert written == [b"%d" % n for n in range(1, len(written) + 1)]
+        assert self.lane.lost in {None, "cut", "closed by the server"}
         for promise in self.promised:
             future, numbers = promise.future, promise.numbers
             assert future.done()
