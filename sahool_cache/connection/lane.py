@@ -28,8 +28,9 @@ SWEEP = 0.02
 HIGH_WATER = 4 << 20
 """Bytes waiting to be sent above which new callers wait."""
 
-CROWD = 1000
-"""Replies that are due from which on the time that they take counts as a queue's."""
+CROWD, STALLED = 1000, 1.0
+"""Replies that are due from which on they are a queue, and seconds without one after which nobody
+can tell how long it takes. Replies come in bursts: a server answers a whole read at once."""
 
 _NOT_READY = object()
 
@@ -299,7 +300,7 @@ class Lane:
         while self._samples and self._samples[0][1] <= self.answered:
             self._samples.popleft()
         self._samples.append((now, self.answered + len(queue)))
-        self._age = now - self._samples[0][0] if silent < SWEEP else 0.0
+        self._age = now - self._samples[0][0] if silent < STALLED else 0.0
         if self.congested or len(queue) >= CROWD:
             self._note_congestion()
         due = 0
