@@ -147,10 +147,9 @@ class Committer:
         for commit in together:
             commit.reply = commit.request.submit(lane)
         try:
+            needs: list[Durability] = [commit.need for commit in together]
             async with asyncio.timeout(self._timeout + self._patience):
-                confirmed, wanted = await confirm(
-                    lane, [commit.need for commit in together], self._timeout
-                )
+                confirmed, wanted = await confirm(lane, needs, self._timeout)
             for commit, want in zip(together, wanted, strict=True):
                 commit.confirmed, commit.wanted = confirmed, want
         except TimeoutError:

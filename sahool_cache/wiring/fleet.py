@@ -266,8 +266,14 @@ class Fleet:
             self._tasks.start_soon(self._drain, member.node, name="sahool_cache.drain")
 
     async def _drain(self, node: Node) -> None:
-        node.unblock(node.pool.evict_waiting() if node.pool is not None else [])
-        await node.drain(DRAIN)
+        give_up = self.now() + DRAIN
+        while self.now() < give_up:
+            # Again and again: a wait that left before the fence may arrive after this.
+            waiting = node.pool.evict_waiting() if node.pool is not None else []
+            if not waiting and not any(lane.in_flight for lane in node.lanes):
+                break
+            node.unblock(waiting)
+            await asyncio.sleep(0.005)
         # The promoted one may have taken over meanwhile, or the fence may have fallen.
         if self.watcher.fenced or node.address != self.topology.master:
             node.abort("fenced for a failover")

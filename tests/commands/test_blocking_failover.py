@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from sahool_cache import OutcomeUnknownError, RedisClient
+from sahool_cache.connection.handshake import ManagedConnection
 from sahool_cache.embedded import EmbeddedSentinel
 from tests.commands.pair import lent
 from tests.commands.waiting import awaited, blocked, listed
@@ -24,6 +25,9 @@ async def killed(group: EmbeddedSentinel) -> None:
 async def planned(group: EmbeddedSentinel) -> None:
     await group.failover()
 
+
+SOME_WORK = "local sum = 0; for n = 1, 2000000 do sum = sum + n end; return sum"
+"""Keeps a server busy for about 20 ms: the clock that a script could look at stands meanwhile."""
 
 FAULTS = pytest.mark.parametrize("fault", [killed, planned])
 Fault = Callable[[EmbeddedSentinel], Awaitable[None]]
@@ -128,3 +132,28 @@ async def test_a_wait_follows_out_of_a_hang(group: EmbeddedSentinel, redis: Redi
             await asyncio.sleep(0.01)
     await redis.rpush("list", "v")
     assert await asyncio.wait_for(waiting, 10) == ("list", "v")
+
+
+async def test_a_wait_that_reaches_the_server_just_after_the_fence_went_up_is_moved(
+    redis: RedisClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert redis.chain is not None
+    fleet = redis.chain.fleet
+    assert fleet.master is not None
+    pool = fleet.master.node.pool
+    assert pool is not None
+    borrow = pool.borrow
+
+    async def borrow_late() -> ManagedConnection:
+        connection = await borrow()
+        monkeypatch.undo()
+        working.append(asyncio.create_task(awaited(redis.eval(SOME_WORK, 0))))
+        await asyncio.sleep(0.001)  # the server works, so what is in flight is waited for
+        fleet.watcher._fence.put_up("+selected-slave", crash=False)
+        await asyncio.sleep(0.003)  # who waits already has been told to go
+        return connection
+
+    working: list[asyncio.Task[None]] = []
+    monkeypatch.setattr(pool, "borrow", borrow_late)
+    assert await redis.blpop(["nothing"], 1) is None
+    await asyncio.gather(*working)
