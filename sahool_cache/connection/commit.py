@@ -30,7 +30,7 @@ class Commit:
 
     def __init__(self, request: Single | Batch, need: Durability) -> None:
         self.request = request
-        self.need = need
+        self.need: Durability = need
         self.reply: asyncio.Future[Any] | None = None
         self.done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.confirmed: int | None = None
@@ -147,7 +147,7 @@ class Committer:
         for commit in together:
             commit.reply = commit.request.submit(lane)
         try:
-            needs: list[Durability] = [commit.need for commit in together]
+            needs = [commit.need for commit in together]
             async with asyncio.timeout(self._timeout + self._patience):
                 confirmed, wanted = await confirm(lane, needs, self._timeout)
             for commit, want in zip(together, wanted, strict=True):
