@@ -147,7 +147,7 @@ class Committer:
         for commit in together:
             commit.reply = commit.request.submit(lane)
         try:
-            needs = [commit.need for commit in together]
+            needs: list[Durability] = [commit.need for commit in together]
             async with asyncio.timeout(self._timeout + self._patience):
                 confirmed, wanted = await confirm(lane, needs, self._timeout)
             for commit, want in zip(together, wanted, strict=True):
