@@ -191,4 +191,4 @@ async def gathered() -> AsyncIterator[Group]:
         for server in servers:
             server.close()
         await group.aclose()
-        await asyncio.sleep(0)  # the transports say goodbye to the loop
+        await asyncio.sleep(0.01)  # the transports say goodbye to the loop

@@ -24,7 +24,7 @@ async def test_a_subscription_that_cannot_be_read_is_made_anew(
         group.planned = [Mischief(role="master", name="SUBSCRIBE", how=how, data=broken)]
         async with RedisClient(RedisSettings.isolated(**facts)) as redis, redis.pubsub() as heard:
             await heard.subscribe("c")
-            async with asyncio.timeout(3):
+            async with asyncio.timeout(10):
                 while (said := await heard.get_message(timeout=1)) is None or said["data"] == 1:
                     pass
             assert said["data"] == "right message"

@@ -3,7 +3,7 @@ Whether figures rise from window to window, or only vary.
 
 The slope is Theil and Sen's: the median of the slopes between any two windows, in percent of the
 median figure per window; a failover in some of them does not move it. A rise is *significant*
-when Mann and Kendall's test, with ties counted, gives less than one chance in a hundred that
+when Mann and Kendall's test, with ties counted, gives less than one chance in a thousand that
 figures without a trend rank like this. A figure fails when its rise is significant and its slope
 is above its bound: tiny rises are significant, too, in figures that hardly vary.
 """
@@ -19,7 +19,7 @@ from statistics import median
 
 __all__ = ["CHANCE", "FEWEST", "Trend", "chance", "slope"]
 
-CHANCE = 0.01
+CHANCE = 0.001
 FEWEST = 8
 """Windows; with fewer, the test's approximation by a normal distribution is too coarse."""
 

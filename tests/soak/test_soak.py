@@ -21,14 +21,15 @@ async def test_a_soak_finds_what_is_leaked_and_names_it() -> None:
 
     def leak() -> None:
         held.append([[n] for n in range(2000)])
-        held.append(os.pipe())
+        held.extend(os.pipe() for _ in range(3))
 
     try:
         outcome = await soak(BRIEF, leak=leak)
     finally:
-        for pipe in held[1::2]:
-            for end in pipe:  # type: ignore[attr-defined]
-                os.close(end)
+        for pipe in held:
+            if isinstance(pipe, tuple):
+                os.close(pipe[0])
+                os.close(pipe[1])
     assert {"objects", "blocks", "descriptors"} <= set(outcome.rising)
     assert outcome.failovers >= 1
 
