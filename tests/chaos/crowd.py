@@ -31,8 +31,7 @@ class Member:
         self.key = key
         self.value = 0
         self.acknowledged = 0
-        self.last = 0.0
-        self.longest_gap = 0.0
+        self.times: list[float] = []
         self.errors = 0
         self._redis = RedisClient(settings)
 
@@ -49,24 +48,20 @@ class Member:
                 except SahoolCacheError:
                     self.errors += 1
                 else:
-                    self._acknowledge(time.monotonic())
+                    self.acknowledged = self.value
+                    self.times.append(time.monotonic())
                 await asyncio.sleep(PACE)
-
-    def _acknowledge(self, now: float) -> None:
-        if self.last:
-            self.longest_gap = max(self.longest_gap, now - self.last)
-        self.acknowledged, self.last = self.value, now
 
     def told(self) -> dict[str, Any]:
         """
-        How it fared; `last` is of the monotonic clock, which all processes share.
+        How it fared; `times`, of its acknowledgements, are of the monotonic clock, which all
+        processes share.
         """
         return {
             "key": self.key,
             "value": self.value,
             "acknowledged": self.acknowledged,
-            "last": self.last,
-            "longest_gap": self.longest_gap,
+            "times": self.times,
             "errors": self.errors,
         }
 

@@ -188,7 +188,7 @@ def reaction(surviving: Sequence[Operation], evidence: Evidence) -> float | None
     with what its next write still took after the announcement, without the pause between the two.
     A writer that never writes again counts until the end of the load.
     """
-    if evidence.switched is None:
+    if evidence.switched is None or evidence.switched >= evidence.ended:
         return None
     switched, delays = evidence.switched, []
     for task in evidence.writers:

@@ -155,6 +155,10 @@ def test_writes_of_the_old_master_do_not_count_as_being_back() -> None:
     assert found.reaction == pytest.approx(2.0)
 
 
+def test_an_announcement_after_the_load_has_no_reaction() -> None:
+    assert figures(steady(0, 2), switched=11.0, promoted=3.0, ended=10.0).reaction is None
+
+
 def test_a_writer_that_never_returns_counts_until_the_end() -> None:
     assert figures(steady(0, 2), switched=4.0, promoted=3.0).reaction == pytest.approx(6.0)
 

@@ -33,8 +33,8 @@ text { font: 12px system-ui, sans-serif; fill: #24292f }
 
 def draw(title: str, trials: Sequence[Trial]) -> str:
     """
-    One lane per trial, on one axis of time; the events are those that the sentinels of that
-    trial announced.
+    One lane per trial, on one axis of time, as long as its load went on; the events are those that
+    the sentinels of that trial announced.
     """
     span = max(len(trial.acknowledged) for trial in trials) * BIN
     peak = max(max(trial.acknowledged, default=1) for trial in trials) or 1
@@ -65,13 +65,14 @@ def _lane(trial: Trial, top: int, span: float, peak: int) -> str:
         steps.append(f"V{y}H{_x((n + 1) * BIN - WARM_UP, span)}")
     kind = "ours" if trial.client == "ours" else "others"
     outage = trial.figures.get("outage") or 0.0
+    end = _x(len(trial.acknowledged) * BIN - WARM_UP, span)
     return "\n".join(
         [
             f'<g class="{kind}">',
             f'<text class="name" x="8" y="{bottom - 24}">{escape(trial.client)}</text>',
             f'<text class="small" x="8" y="{bottom - 8}">outage {outage * 1000:.0f} ms</text>',
             f'<path class="acks" d="{"".join(steps)}V{bottom}Z"/>',
-            f'<path class="axis" d="M{_LEFT} {bottom}H{_WIDTH - _RIGHT}"/>',
+            f'<path class="axis" d="M{_LEFT} {bottom}H{end}"/>',
             *_events(trial.events, top, bottom, span),
             "</g>",
         ]

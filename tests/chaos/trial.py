@@ -63,6 +63,10 @@ class Trial:
     elections: int = 0
     stall: float = 0.0
     """Seconds for which the machine itself stood still, at the longest."""
+    blocked: float = 0.0
+    """Seconds for which the event loop did not come round, if more than 0.1."""
+    where: str = ""
+    """What the loop was doing then."""
     events: list[Event] = field(default_factory=list)
     acknowledged: list[int] = field(default_factory=list)
     """Acknowledged writes that survived, per `BIN`, from `WARM_UP` before the fault on."""
@@ -146,7 +150,8 @@ async def _play(
     patience: float,
 ) -> None:
     await seed(group)
-    load = Load(client, history)
+    load, stall = Load(client, history), Stall()
+    beat = asyncio.create_task(stall.beat(), name="beat")
     closer = _Closer(client, load, log, group)
     arena = Arena(
         group,
@@ -159,15 +164,17 @@ async def _play(
     try:
         await client.open()
         began = time.monotonic()
-        with Stall() as stall:
+        with stall:
             async with load:
                 await arena.calm(WARM_UP)
                 await scene.run(arena)
                 await _look_at_the_old(arena, log)
                 ended = time.monotonic()
-        trial.stall = stall.longest
+        trial.stall, trial.blocked = stall.longest, stall.blocked
+        trial.where = stall.where
     finally:
         await closer()
+        beat.cancel()
     await _tell(trial, arena, log, client, span=(began, ended))
     _tell_of_the_end(trial, closer.closing, load)
 
