@@ -24,6 +24,7 @@ from sahool_cache.errors import (
 )
 from sahool_cache.policy.deadline import Deadline
 from sahool_cache.routed_pool import RoutedPool
+from sahool_cache.routing.topology import Topology
 from sahool_cache.staged import (
     Staged,
     batch,
@@ -110,7 +111,7 @@ class Pipeline(RedisPipeline):
         """
         chain = await self._chain()
         request = Single(args, flipped=self._caller.flips(options))
-        deadline = self._caller.options.deadline()
+        deadline, sent_to = self._caller.options.deadline(), chain.fleet.topology
         try:
             if self.watching:
                 reply = await self._ask(chain, request, deadline)
@@ -122,7 +123,7 @@ class Pipeline(RedisPipeline):
             await self.reset()
             raise WatchError(f"the connection that watched was lost ({fault})") from fault
         self.watching = request.name != "UNWATCH" and (self.watching or request.name == "WATCH")
-        await self._after_write(chain, request, reply)
+        await self._after_write(chain, request, reply, sent_to)
         return await self._caller.shape(args[0], reply, options)
 
     async def _ask(self, chain: Chain, request: Single | Batch, deadline: Deadline) -> Any:
@@ -135,10 +136,12 @@ class Pipeline(RedisPipeline):
             borrowed.cut("a command on it failed")
             raise
 
-    async def _after_write(self, chain: Chain, request: Single | Batch, reply: Any) -> None:
+    async def _after_write(
+        self, chain: Chain, request: Single | Batch, reply: Any, sent_to: Topology
+    ) -> None:
         if self._borrowed is not None:
             await chain.attempts.after_write(
-                self._borrowed.lane, request, self._caller.options, chain.fleet.topology, reply
+                self._borrowed, request, self._caller.options, sent_to, reply
             )
 
     async def _chain(self) -> Chain:
@@ -213,9 +216,10 @@ class Pipeline(RedisPipeline):
     async def _execute_watched(self, chain: Chain, batch: Batch) -> list[Any]:
         if self._borrowed is None:
             raise WatchError("the connection that watched was lost")
+        sent_to = chain.fleet.topology
         try:
             replies = batch.checked(await self._ask(chain, batch, self._caller.options.deadline()))
-            await self._after_write(chain, batch, replies)
+            await self._after_write(chain, batch, replies, sent_to)
             return replies
         except (LaneLost, Expired) as fault:
             if isinstance(fault, LaneLost) and not fault.sent:

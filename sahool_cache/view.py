@@ -169,6 +169,7 @@ class View(Scanner):
         view = View(self._owner, replace(self.options, until=deadline), default=self._default)
         async with view.pipeline(True, shard_hint) as pipe:  # noqa: FBT003
             while True:
+                left = deadline.left
                 try:
                     if watches:
                         await pipe.watch(*watches)
@@ -181,7 +182,7 @@ class View(Scanner):
                         raise DeadlineExceededError(
                             f"the budget ended before the transaction was sent ({error})"
                         ) from error
-                    if deadline.passed:
+                    if deadline.left <= left - deadline.left:  # one more would take it too far
                         raise
                     await asyncio.sleep(watch_delay or 0)
                 else:

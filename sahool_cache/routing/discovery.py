@@ -5,12 +5,19 @@ What one sentinel says of the group, asked in one write and read without a netwo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sahool_cache.address import Address
 
-__all__ = ["NotMonitored", "SentinelView", "questions", "read_view"]
+__all__ = [
+    "NotMonitored",
+    "SentinelView",
+    "brief_questions",
+    "questions",
+    "read_brief_view",
+    "read_view",
+]
 
 
 class NotMonitored(Exception):
@@ -79,6 +86,46 @@ def read_view(
     error it is that replies of another shape lead to.
     """
     run_id, address, master, replicas, peers = replies
+    return replace(
+        _read_master(sentinel, name, address, master, reachable),
+        run_id="" if isinstance(run_id, Exception) else _text(run_id),
+        replicas={
+            reachable(address): _flags(each) | _link_flag(each)
+            for address, each in _rows(replicas)
+        },
+        peers={each.get("runid", ""): reachable(address) for address, each in _rows(peers)},
+    )  # fmt: skip
+
+
+def brief_questions(name: str) -> tuple[tuple[str, ...], ...]:
+    """
+    The commands whose replies `read_brief_view` takes: what changes while a failover goes on.
+    """
+    return questions(name)[1:3]
+
+
+def read_brief_view(
+    known: SentinelView,
+    name: str,
+    replies: Sequence[Any],
+    reachable: Callable[[Address], Address],
+) -> SentinelView:
+    """
+    The same sentinel's view anew, its replicas and peers as they were known. Raises like
+    `read_view`.
+    """
+    address, master = replies
+    view = _read_master(known.sentinel, name, address, master, reachable)
+    return replace(view, run_id=known.run_id, replicas=known.replicas, peers=known.peers)
+
+
+def _read_master(
+    sentinel: Address,
+    name: str,
+    address: Any,
+    master: Any,
+    reachable: Callable[[Address], Address],
+) -> SentinelView:
     if isinstance(master, Exception):
         if "No such master" in str(master):
             raise NotMonitored(f"monitors no master named {name!r}")
@@ -93,18 +140,13 @@ def read_view(
     state = _fields(master)
     return SentinelView(
         sentinel=sentinel,
-        run_id="" if isinstance(run_id, Exception) else _text(run_id),
+        run_id="",
         master=reachable(told),
         epoch=int(state.get("config-epoch", 0)),
         flags=_flags(state),
         down_after=int(state.get("down-after-milliseconds", 30_000)) / 1000,
         quorum=int(state.get("quorum", 0)),
-        replicas={
-            reachable(address): _flags(each) | _link_flag(each)
-            for address, each in _rows(replicas)
-        },
-        peers={each.get("runid", ""): reachable(address) for address, each in _rows(peers)},
-    )  # fmt: skip
+    )
 
 
 def _rows(reply: Any) -> list[tuple[Address, dict[str, str]]]:

@@ -98,6 +98,8 @@ class Roster:
         self,
         stop: asyncio.Event,
         answered: Callable[[dict[Address, SentinelView]], Awaitable[None]],
+        *,
+        brief: bool = False,
     ) -> None:
         """
         Asks every sentinel at once; `answered(views)` is awaited with all views so far after
@@ -105,7 +107,7 @@ class Roster:
         """
         views: dict[Address, SentinelView] = {}
         asked = {
-            asyncio.create_task(link.ask(), name=f"sahool_cache.ask {address}"): address
+            asyncio.create_task(link.ask(brief=brief), name=f"sahool_cache.ask {address}"): address
             for address, link in self.links.items()
         }
         stopped = asyncio.create_task(stop.wait(), name="sahool_cache.ask stop")

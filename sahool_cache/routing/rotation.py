@@ -27,7 +27,7 @@ __all__ = ["Ask", "Listed", "Role", "Rotation", "read_replication", "read_role"]
 Ask = Callable[[Address, tuple[str, ...]], Awaitable[Any]]
 """Asks one server one question; raises an `Exception` where it does not answer."""
 
-EVERY, EVERY_AFTER_SWITCH, HURRY_FOR = 1.0, 0.1, 5.0
+EVERY, HURRY_FIRST, HURRY_CAP, HURRY_FOR = 1.0, 0.1, 0.4, 5.0
 ANSWER_WITHIN = 0.5
 MASTER_FIRST = 0.05
 
@@ -116,6 +116,7 @@ class Rotation:
         """
         Checks until cancelled.
         """
+        hurry = HURRY_FIRST
         while True:
             self._nudged.clear()
             if self._master is not None:
@@ -123,10 +124,12 @@ class Rotation:
                 self.checked.set()
             self._on_checked()
             settled = len(self.fit) == len(self._replicas) or self._now() > self._hurry_until
-            seconds = EVERY if settled else EVERY_AFTER_SWITCH
+            seconds = EVERY if settled else hurry
+            hurry = min(HURRY_CAP, hurry * 1.3)
             try:
                 async with asyncio.timeout(seconds * self._random.uniform(0.9, 1.0)):
                     await self._nudged.wait()
+                hurry = HURRY_FIRST
             except TimeoutError:
                 pass
 

@@ -12,7 +12,14 @@ from typing import Any, Protocol
 from redis.exceptions import ResponseError
 
 from sahool_cache.address import Address
-from sahool_cache.routing.discovery import NotMonitored, SentinelView, questions, read_view
+from sahool_cache.routing.discovery import (
+    NotMonitored,
+    SentinelView,
+    brief_questions,
+    questions,
+    read_brief_view,
+    read_view,
+)
 
 __all__ = ["Channel", "SentinelLink"]
 
@@ -85,6 +92,7 @@ class SentinelLink:
         self._heard = heard
         self._on_state = on_state
         self._channel: Channel | None = None
+        self._view: SentinelView | None = None
         self._tried = asyncio.Event()
         self._nudged = asyncio.Event()
 
@@ -149,6 +157,7 @@ class SentinelLink:
 
     def _drop(self, why: str) -> None:
         channel, self._channel = self._channel, None
+        self._view = None
         self.connected = self.listening = False
         if channel is not None:
             channel.abort(why)
@@ -171,15 +180,18 @@ class SentinelLink:
             raise ConnectionError(self.error or "not connected")
         return self._channel
 
-    async def ask(self) -> SentinelView:
+    async def ask(self, *, brief: bool = False) -> SentinelView:
         """
         The sentinel's view, in one round trip. Raises an `Exception` whose text says why not.
+
+        A `brief` question is about the master only; what else was known is asked again only if
+        that has changed.
         """
         try:
             async with asyncio.timeout(self._timeout):
                 await self._tried.wait()
-                replies = await self._need_channel().ask(questions(self._name))
-            view = read_view(self.address, self._name, replies, self._reachable)
+                view = await self._ask_briefly() if brief else None
+                view = view or await self._ask_all()
         except TimeoutError:
             self.error = f"no answer within {self._timeout:g} s"
             raise ConnectionError(self.error) from None
@@ -188,4 +200,17 @@ class SentinelLink:
             self.error = str(error) or type(error).__name__
             raise
         self.run_id, self.error, self.misnamed = view.run_id, None, False
+        self._view = view
         return view
+
+    async def _ask_all(self) -> SentinelView:
+        replies = await self._need_channel().ask(questions(self._name))
+        return read_view(self.address, self._name, replies, self._reachable)
+
+    async def _ask_briefly(self) -> SentinelView | None:
+        known = self._view
+        if known is None:
+            return None
+        replies = await self._need_channel().ask(brief_questions(self._name))
+        view = read_brief_view(known, self._name, replies, self._reachable)
+        return view if (view.master, view.epoch) == (known.master, known.epoch) else None

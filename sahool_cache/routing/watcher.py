@@ -28,7 +28,10 @@ from sahool_cache.routing.topology import Topology
 
 __all__ = ["Watcher", "WatcherOptions"]
 
-CHASE_EVERY, CHASE_LIMIT = 0.005, 4.0
+CHASE_FIRST, CHASE_CAP, CHASE_LIMIT = 0.005, 0.025, 4.0
+SOON = 0.05
+"""Seconds within which the events of a failover, a dozen, share one round of questions."""
+
 UNFOUNDED_AFTER = 0.3
 """Seconds after which a fence must show in what the sentinels say of the master."""
 
@@ -94,6 +97,7 @@ class Watcher:
         self._chased: Address | None = None
         self._under_way = False
         self._reassuring = False
+        self._soon: asyncio.TimerHandle | None = None
         self._belief = Belief(now)
 
     @property
@@ -138,6 +142,8 @@ class Watcher:
                     await self._pause(self._interval())
         finally:
             self._fence.cancel()
+            if self._soon is not None:
+                self._soon.cancel()
 
     def look(self) -> None:
         """
@@ -151,6 +157,18 @@ class Watcher:
         """
         if self._pace.doubt():
             self._hint.set()
+
+    @property
+    def _in_trouble(self) -> bool:
+        return self._pace.doubtful or self.failover_in_sight
+
+    def _look_soon(self) -> None:
+        if self._soon is None:
+            self._soon = asyncio.get_running_loop().call_later(SOON, self._look_now)
+
+    def _look_now(self) -> None:
+        self._soon = None
+        self.look()
 
     def _interval(self) -> float:
         return self._pace.interval(
@@ -171,7 +189,7 @@ class Watcher:
 
     async def _round(self) -> None:
         begun = self._now()
-        await self._roster.ask(self._hint, self._decide)
+        await self._roster.ask(self._hint, self._decide, brief=self._in_trouble)
         if self._unfounded():
             self._fence.lift_if_older(begun - UNFOUNDED_AFTER, "no failover is under way")
         self._roster.learn(self.views)
@@ -286,7 +304,10 @@ class Watcher:
                 self._fence.put_up(said.event, crash=False)
                 if self._options.early_promotion:
                     self._chase(said.node)
-        self.look()
+            case Meaning.SWITCHED if said.node != self.topology.master:
+                self.look()
+                return
+        self._look_soon()
 
     def _chase(self, candidate: Address | None) -> None:
         """
@@ -300,13 +321,14 @@ class Watcher:
         )
 
     async def _follow(self, candidate: Address) -> None:
-        give_up = self._now() + CHASE_LIMIT
+        give_up, pause = self._now() + CHASE_LIMIT, CHASE_FIRST
         while self._chased == candidate and self._now() < give_up:
             role = await self._verify(candidate)
             if self._chased == candidate and role == "master":
                 self._publish(self.topology.promoted(candidate))
                 self.look()
             else:
-                await asyncio.sleep(CHASE_EVERY)
+                await asyncio.sleep(pause)
+                pause = min(CHASE_CAP, pause * 1.5)
         if self._chased == candidate:
             self._chased = None

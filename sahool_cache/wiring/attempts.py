@@ -87,7 +87,7 @@ class Attempts:
                 )
             reply = await deadline.wait(request.submit(borrowed.lane), _no_reply)
             checked = request.checked(reply)
-            await self.after_write(borrowed.lane, request, options, topology, checked)
+            await self.after_write(borrowed, request, options, topology, checked)
         except asyncio.CancelledError:
             self._fleet.unblock(borrowed)
             raise
@@ -101,7 +101,7 @@ class Attempts:
 
     async def after_write(
         self,
-        lane: Lane,
+        borrowed: Borrowed,
         request: Single | Batch,
         options: CallOptions,
         topology: Topology,
@@ -120,9 +120,9 @@ class Attempts:
         wanted = [1]
         try:
             async with asyncio.timeout(timeout + self._fleet.settings.socket_timeout):
-                confirmed, wanted = await confirm(lane, [options.durability], timeout)
+                confirmed, wanted = await confirm(borrowed.lane, [options.durability], timeout)
         except Exception:  # noqa: BLE001  # whatever the reason, nobody has confirmed
-            lane.abort("no answer to WAIT")
+            borrowed.cut("no answer to WAIT")
         self._check_durable(request, topology, confirmed, wanted[0], reply, may_repeat=False)
 
     async def _make_durable(

@@ -17,6 +17,7 @@ from redis.exceptions import RedisError, ResponseError, WatchError
 from sahool_cache import NeedsOwnConnectionError, ReadOnlyViewError, RedisClient
 from sahool_cache.embedded import EmbeddedSentinel
 from tests.commands.pair import AnyClient, lent
+from tests.commands.waiting import handed_back
 
 pytestmark = pytest.mark.asyncio
 
@@ -42,7 +43,7 @@ async def test_an_explicit_discard_forgets_what_was_staged(redis: AnyClient) -> 
         await pipe.reset()
         assert await pipe.set("b", 2).execute() == [True]
     assert await redis.mget("a", "b") == [None, "2"]
-    assert lent(redis) == 0
+    await handed_back(redis)
 
 
 async def test_watch_then_execute_runs_while_nobody_interferes(redis: AnyClient) -> None:
@@ -53,8 +54,8 @@ async def test_watch_then_execute_runs_while_nobody_interferes(redis: AnyClient)
         value = int(await pipe.get("n"))
         pipe.multi()
         assert await pipe.set("n", value + 1).get("n").execute() == [True, "6"]
-        assert lent(redis) == 0
-    assert lent(redis) == 0
+        await handed_back(redis)
+    await handed_back(redis)
 
 
 async def test_a_change_by_another_raises_watch_error_and_writes_nothing(
@@ -67,7 +68,7 @@ async def test_a_change_by_another_raises_watch_error_and_writes_nothing(
         await redis.set("m", "theirs")
         with pytest.raises(WatchError):
             await pipe.execute()
-        assert lent(redis) == 0
+        await handed_back(redis)
     assert await redis.get("n") is None
 
 
@@ -78,7 +79,7 @@ async def test_unwatch_forgets_the_watch(redis: AnyClient) -> None:
         assert await pipe.unwatch() is True
         pipe.multi()
         assert await pipe.set("n", "mine").execute() == [True]
-    assert lent(redis) == 0
+    await handed_back(redis)
 
 
 async def test_between_watch_and_multi_commands_reply_at_once(redis: AnyClient) -> None:
@@ -91,7 +92,7 @@ async def test_between_watch_and_multi_commands_reply_at_once(redis: AnyClient) 
         with pytest.raises(NeedsOwnConnectionError):
             await pipe.execute_command("SELECT", 1)
         assert await pipe.get("o") == "1"
-    assert lent(redis) == 0
+    await handed_back(redis)
 
 
 async def test_multi_twice_or_after_staging_is_an_error(redis: AnyClient) -> None:
@@ -108,7 +109,7 @@ async def test_multi_twice_or_after_staging_is_an_error(redis: AnyClient) -> Non
 async def test_every_way_out_gives_the_connection_back(redis: AnyClient) -> None:
     async with redis.pipeline() as pipe:
         await pipe.watch("n")
-    assert lent(redis) == 0
+    await handed_back(redis)
 
     async def fail() -> None:
         async with redis.pipeline() as pipe:
@@ -117,21 +118,21 @@ async def test_every_way_out_gives_the_connection_back(redis: AnyClient) -> None
 
     with pytest.raises(ZeroDivisionError):
         await fail()
-    assert lent(redis) == 0
+    await handed_back(redis)
     pipe = redis.pipeline()
     await pipe.watch("n")
     await pipe.reset()
-    assert lent(redis) == 0
+    await handed_back(redis)
     await pipe.watch("n")
     await pipe.aclose()
-    assert lent(redis) == 0
+    await handed_back(redis)
     async with redis.pipeline() as pipe:
         await pipe.watch("n")
         pipe.multi()
         pipe.lpush("n", 1).incr("n")
         with pytest.raises(ResponseError):
             await pipe.execute()
-        assert lent(redis) == 0
+        await handed_back(redis)
 
     async def watch_for_ever() -> None:
         async with redis.pipeline() as pipe:
@@ -144,7 +145,7 @@ async def test_every_way_out_gives_the_connection_back(redis: AnyClient) -> None
             await asyncio.sleep(0.001)
     task.cancel()
     await asyncio.wait({task})
-    assert lent(redis) == 0
+    await handed_back(redis)
     assert task.cancelled()
 
 
@@ -168,7 +169,7 @@ async def test_fifty_concurrent_transactions_count_exactly(redis: AnyClient) -> 
     async with asyncio.timeout(30):
         await asyncio.gather(*(redis.transaction(add, "counter") for _ in range(50)))
     assert await redis.get("counter") == "50"
-    assert lent(redis) == 0
+    await handed_back(redis)
 
 
 async def test_transaction_gives_what_redis_pys_gives(redis: AnyClient, theirs: Redis) -> None:
@@ -191,7 +192,7 @@ async def test_transaction_gives_what_redis_pys_gives(redis: AnyClient, theirs: 
         assert await client.transaction(plain) == [None]
         with pytest.raises(ZeroDivisionError):
             await client.transaction(failing, "n")
-    assert lent(redis) == 0
+    await handed_back(redis)
 
 
 async def test_a_transaction_that_never_succeeds_ends_with_watch_error_in_its_budget(
@@ -207,7 +208,7 @@ async def test_a_transaction_that_never_succeeds_ends_with_watch_error_in_its_bu
         with pytest.raises(WatchError):
             await view.transaction(lose, "n")
     assert await redis.get("n") != "never"
-    assert lent(redis) == 0
+    await handed_back(redis)
 
 
 @pytest.mark.parametrize("planned", [True, False], ids=["planned", "killed"])
@@ -227,7 +228,7 @@ async def test_a_failover_between_watch_and_execute_is_a_watch_error(
             with pytest.raises(WatchError):
                 await pipe.execute()
             assert await redis.get("n") is None
-        assert lent(redis) == 0
+        await handed_back(redis)
 
 
 @pytest.mark.parametrize("planned", [True, False], ids=["planned", "killed"])
@@ -257,7 +258,7 @@ async def test_transactions_go_on_over_a_failover_and_count_exactly(
         assert unknown <= 2  # the one whose EXEC was in the air, or whose WAIT was
         assert done + 1 <= counted + 1  # the last before the cut may not have been replicated
         assert counted <= done + 1 + unknown
-        assert lent(redis) == 0
+        await handed_back(redis)
 
 
 async def fail_over(group: EmbeddedSentinel, *, planned: bool, after: float = 0.0) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sahool_cache import RedisClient
 
-__all__ = ["awaited", "blocked", "listed"]
+__all__ = ["awaited", "blocked", "handed_back", "listed"]
 
 
 async def blocked(redis: RedisClient, count: int, at_most: float = 10.0) -> None:
@@ -20,6 +20,15 @@ async def blocked(redis: RedisClient, count: int, at_most: float = 10.0) -> None
     async with asyncio.timeout(at_most):
         while (await redis.info("clients"))["blocked_clients"] != count:
             await asyncio.sleep(0.01)
+
+
+async def handed_back(redis: RedisClient, at_most: float = 1.0) -> None:
+    """
+    Returns when no exclusive connection is lent; raises `TimeoutError` if one stays lent.
+    """
+    async with asyncio.timeout(at_most):
+        while any(node.exclusive for node in redis.stats().nodes):
+            await asyncio.sleep(0)
 
 
 async def awaited(call: Awaitable[Any]) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import os
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -28,6 +29,10 @@ from sahool_cache.wiring.dialling import NetworkDialler
 from tests.fuzz.garbage import BROKEN, BYTES, HOSTS, PORTS, TEXTS
 from tests.fuzz.mischief import Group, Mischief, gathered
 from tests.simulation.resp import Failure, encode
+
+FEW = 15
+CASES = int(os.environ.get("FUZZ_CASES", FEW))
+"""250 take a minute, and are other ones each time."""
 
 TIMEOUT = 0.4
 SLACK = 0.35
@@ -232,14 +237,8 @@ def suffer(examples: int, *, derandomize: bool = True) -> Counter[str]:
 
 @pytest.mark.usefixtures("loud")
 def test_every_call_ends_in_time_with_the_right_reply_or_a_known_error() -> None:
-    met = suffer(15)
-    assert met["reply"] > 100
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("loud")
-def test_every_call_ends_well_in_many_more_cases() -> None:
-    met = suffer(250)
-    for place in ("sentinel HELLO", "master HELLO", "master GET", "master INFO", "replica ROLE"):
-        assert met[place] > 5, met
-    assert met["reply"] > 1000
+    met = suffer(CASES, derandomize=CASES == FEW)
+    assert met["reply"] > 5 * CASES
+    if CASES >= 250:
+        for place in ("sentinel HELLO", "master HELLO", "master GET", "replica ROLE"):
+            assert met[place] > 5, met
