@@ -10,9 +10,11 @@ from collections.abc import Iterable
 from typing import Protocol, Self
 from weakref import WeakSet
 
+from sahool_cache.address import Address
 from sahool_cache.events import (
     BreakerChanged,
     Event,
+    MasterChanged,
     RightMissing,
     SentinelDown,
     SlowCommand,
@@ -47,6 +49,7 @@ class LoggingObserver:
         self._log = logging.getLogger("sahool_cache.events")
         self._slow_logged_at = float("-inf")
         self._slow_unlogged = 0
+        self._master: Address | None = None
 
     def on_event(self, event: Event) -> None:
         """
@@ -56,6 +59,10 @@ class LoggingObserver:
             self._on_slow(event)
             return
         trouble = isinstance(event, _WARNINGS)
+        if isinstance(event, MasterChanged):
+            self._master = event.new
+        elif isinstance(event, BreakerChanged):  # a dead replica is tried again every second
+            trouble = event.node == self._master
         self._log.log(logging.WARNING if trouble else logging.INFO, "%s", event)
 
     def _on_slow(self, event: SlowCommand) -> None:

@@ -204,7 +204,11 @@ class SentinelLink:
         return view
 
     async def _ask_all(self) -> SentinelView:
-        replies = await self._need_channel().ask(questions(self._name))
+        asked, known = questions(self._name), self._view
+        if known is None:
+            replies = await self._need_channel().ask(asked)
+        else:  # its id does not change while the connection lasts
+            replies = [known.run_id, *await self._need_channel().ask(asked[1:])]
         return read_view(self.address, self._name, replies, self._reachable)
 
     async def _ask_briefly(self) -> SentinelView | None:

@@ -29,7 +29,7 @@ from sahool_cache.routing.topology import Topology
 __all__ = ["Watcher", "WatcherOptions"]
 
 CHASE_FIRST, CHASE_CAP, CHASE_LIMIT = 0.005, 0.025, 4.0
-SOON = 0.05
+SOON = 0.1
 """Seconds within which the events of a failover, a dozen, share one round of questions."""
 
 UNFOUNDED_AFTER = 0.3
@@ -160,7 +160,7 @@ class Watcher:
 
     @property
     def _in_trouble(self) -> bool:
-        return self._pace.doubtful or self.failover_in_sight
+        return self._pace.doubtful or self.failover_in_sight or self.topology.provisional
 
     def _look_soon(self) -> None:
         if self._soon is None:
@@ -174,6 +174,7 @@ class Watcher:
         return self._pace.interval(
             urgent=self.topology.master is None or self.failover_in_sight,
             watchful=self.topology.provisional or not self._roster.listening,
+            told=self._roster.listening,
         )
 
     async def _pause(self, seconds: float) -> None:
@@ -294,20 +295,21 @@ class Watcher:
             case Meaning.UNDER_WAY:
                 self._under_way = True
                 self.suspect()
-            case Meaning.ABORTED:
-                self._chased = None
-                self._under_way = False
-                self._fence.lift(said.event)
             case Meaning.CHOSEN if said.node not in (None, self.topology.master):
                 self._under_way = True
                 self.suspect()
                 self._fence.put_up(said.event, crash=False)
                 if self._options.early_promotion:
                     self._chase(said.node)
-            case Meaning.SWITCHED if said.node != self.topology.master:
+            case Meaning.SWITCHED if self.topology.provisional or said.node != self.topology.master:
                 self.look()
-                return
-        self._look_soon()
+            case Meaning.ABORTED:
+                self._chased = None
+                self._under_way = False
+                self._fence.lift(said.event)
+                self._look_soon()
+            case _:
+                self._look_soon()
 
     def _chase(self, candidate: Address | None) -> None:
         """
@@ -326,7 +328,6 @@ class Watcher:
             role = await self._verify(candidate)
             if self._chased == candidate and role == "master":
                 self._publish(self.topology.promoted(candidate))
-                self.look()
             else:
                 await asyncio.sleep(pause)
                 pause = min(CHASE_CAP, pause * 1.5)

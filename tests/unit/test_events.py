@@ -10,6 +10,7 @@ import pytest
 from sahool_cache import events
 from sahool_cache.address import Address
 from sahool_cache.events import (
+    BreakerChanged,
     Event,
     FenceLifted,
     MasterChanged,
@@ -184,3 +185,12 @@ async def test_a_stream_that_has_ended_stays_ended() -> None:
     told.end_streams()
     assert [event async for event in stream] == []
     assert [event async for event in stream] == []
+
+
+def test_a_dead_replicas_breaker_is_no_trouble(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    observer = LoggingObserver()
+    observer.on_event(switch(Address("h", 1)))
+    for node in (Address("h", 1), Address("h", 2)):  # the old master, and the new one
+        observer.on_event(BreakerChanged(at=2.0, node=node, state="open"))
+    assert [record.levelno for record in caplog.records][1:] == [logging.INFO, logging.WARNING]
