@@ -28,7 +28,7 @@ def show(lines: Sequence[Row], report: Report, skipped: Mapping[str, str]) -> st
     ]
     if apart := [f"{row.scene} ({row.client}): {row.apart}" for row in lines if row.apart]:
         parts.append(
-            "Timings that do not count, as Sentinel held two elections or the machine stood still"
+            "Trials apart, as Sentinel held two elections, or, for timings, the machine stood still"
             f" for more than {STALLED * 1000:.0f} ms: {', '.join(apart)}"
         )
     parts += [f"{row.scene} ({row.client}): {row.trouble}" for row in lines if row.trouble]

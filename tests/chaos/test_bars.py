@@ -71,11 +71,12 @@ def test_an_optional_figure_may_be_missing_but_not_too_high() -> None:
     assert not judge(reads, "planned", 1.0, [{"reads_old": 1}, {}]).passed
 
 
-def test_two_elections_excuse_a_long_outage_but_no_lost_write() -> None:
+def test_two_elections_set_a_trial_apart() -> None:
     quick, slow = trial(), trial(elections=2, outage=4.0)
     assert verdicts(quick, slow)["outage", "median"]
     assert verdicts(quick, trial(outage=4.0), trial(outage=4.0))["outage", "median"] is False
-    assert not verdicts(quick, trial(elections=2, lost=1))["lost", "max"]
+    assert verdicts(quick, trial(elections=2, lost=1))["lost", "max"]
+    assert not verdicts(trial(elections=2, lost=1))["lost", "max"], "there is no other trial"
 
 
 def test_a_machine_that_stood_still_excuses_a_long_outage_but_no_lost_write() -> None:
