@@ -132,7 +132,11 @@ ON_TIME = (
     _seconds(7, "longest call beyond its deadline", "beyond_deadline", "max", 0.050),
     _count(7, "calls never answered", "unanswered"),
 )
-NOTHING_LOST = (_count(8, "acknowledged writes lost", "lost"),)
+NOTHING_LOST = (
+    _count(8, "acknowledged writes lost", "lost"),
+    _count(8, "writes lost, by the history", "history_lost"),
+    _count(8, "values read that nobody wrote", "history_dirty"),
+)
 UNTOUCHED_EX_MASTER = (_count(8, "writes to the known ex-master", "reached_old"),)
 _SAFE = (*REACTION, *NO_ERRORS_OF_REPEATABLE, *ONCE, *ON_TIME, *NOTHING_LOST)
 
@@ -163,7 +167,11 @@ COORDINATED = (
 LOST_IN_PARTITION = (
     _seconds(9, "writes lost, as seconds of writing", "lost_time", "max", lambda d: d + 0.6),
 )
-DURABLE = (_count(10, "acknowledged writes lost", "lost"),)
+DURABLE = (
+    _count(10, "acknowledged writes lost", "lost"),
+    _count(10, "writes lost, by the history", "history_lost"),
+    _count(10, "values read that nobody wrote", "history_dirty"),
+)
 CONNECTIONS_CUT = (
     _seconds(11, "cut to all writing", "reconnected", "max", 0.050),
     *NO_ERRORS_OF_REPEATABLE,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from tests.chaos.bars import Bar, Verdict, judge
+from tests.chaos.checker import ANOMALIES
 from tests.chaos.clients import OURS
 from tests.chaos.scenes import Scene
 from tests.chaos.trial import Trial
@@ -84,6 +85,7 @@ class Row:
     stale: int
     absent: int
     leaks: int
+    anomalies: Mapping[str, int]
     trouble: str | None
 
 
@@ -126,5 +128,6 @@ def _row(scene: str, client: str, trials: Sequence[Trial]) -> Row:
         stale=total("stale"),
         absent=total("absent"),
         leaks=total("tasks_left", "sockets_left"),
+        anomalies={name: total(f"history_{name}") for name in ANOMALIES},
         trouble=next((trial.trouble for trial in trials if trial.trouble), None),
     )

@@ -177,7 +177,7 @@ _CRASH = (
         # What was acknowledged and did not survive makes the gap longer, on the far side of it.
         replace(bar, limit=lambda d: d + 0.5 + UNREPLICATED) if bar.figure == "outage" else bar
         for bar in bars.CRASH_EARLY
-        if bar.figure != "lost"
+        if bar.figure not in {"lost", "history_lost"}
     ),
 )
 _STALE = (

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from tests.chaos.bars import Verdict
+from tests.chaos.checker import ANOMALIES
 from tests.chaos.report import Report, Row
 from tests.chaos.trial import STALLED
 
@@ -31,6 +32,9 @@ def show(lines: Sequence[Row], report: Report, skipped: Mapping[str, str]) -> st
             "Trials apart, as Sentinel held two elections, or, for timings, the machine stood still"
             f" for more than {STALLED * 1000:.0f} ms: {', '.join(apart)}"
         )
+    if histories := [row for row in lines if any(row.anomalies.values())]:
+        parts.append("Anomalies in the histories of the registers, reads from replicas left out:")
+        parts.append(_aligned([("scene", "client", *ANOMALIES), *map(_anomalies, histories)]))
     parts += [f"{row.scene} ({row.client}): {row.trouble}" for row in lines if row.trouble]
     parts.append(_aligned(_bars(report.verdicts)))
     parts += [f"skipped: {name}: {reason}" for name, reason in skipped.items()]
@@ -43,6 +47,10 @@ def show(lines: Sequence[Row], report: Report, skipped: Mapping[str, str]) -> st
         f" {len(report.troubled)} scenes came to nothing, {len(report.unbuilt)} are not built."
     )
     return "\n\n".join(parts)
+
+
+def _anomalies(row: Row) -> tuple[str, ...]:
+    return (row.scene, row.client, *(str(row.anomalies[name]) for name in ANOMALIES))
 
 
 def _with_previous(lines: Sequence[Row]) -> Iterable[tuple[Row, Row | None]]:

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from tests.chaos.arena import Arena, Group
 from tests.chaos.audit import survey, writes_that_reached
 from tests.chaos.clients import CLIENTS, Client, NotBuiltError
+from tests.chaos.consistency import anomalies
 from tests.chaos.history import History, Operation
 from tests.chaos.leaks import Closing, close, sockets_now, tasks_now
 from tests.chaos.load import WRITERS, Load, seed
@@ -210,7 +211,7 @@ async def _tell(
     )
     figures = asdict(measure(evidence))
     trial.errors = figures.pop("by_name")
-    trial.figures = figures | arena.facts
+    trial.figures = figures | anomalies(evidence.operations, there) | arena.facts
     if "closed" in arena.facts:
         trial.figures["own_pause"] = figures["outage"] - arena.facts["closed"]
     trial.elections = log.elections(since)
