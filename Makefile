@@ -36,7 +36,7 @@ test: $(DEV_READY) ## All tests, with coverage; ARGS="-k failover -x"
 	$(PY) -m coverage report; exit $$status
 
 sim: $(DEV_READY) ## Explore the seeded simulation; SEED=123 replays one and prints its trace
-	@$(PY) -m pytest tests/simulation $(if $(SEED),--sim-seed $(SEED) -s,--sim-count 1500) $(ARGS)
+	@$(PY) -m pytest tests/simulation $(if $(SEED),--sim-seed $(SEED) -s,--sim-count 3000) $(ARGS)
 
 chaos: $(DEV_READY) ## Every fault against four clients, into build/chaos; ARGS="--scene kill"
 	@$(PY) -m tests.chaos --out build/chaos $(ARGS)

@@ -128,6 +128,9 @@ class View(Scanner):
             options = replace(options, flipped=flipped)
         if durability is not None:
             options = replace(options, durability=checked_durability(durability))
+        return self._derived(options)
+
+    def _derived(self, options: CallOptions) -> View:
         return View(self._owner, options, default=self._default, read_only=self.read_only)
 
     async def ping(self, **_: Any) -> bool:
@@ -166,7 +169,7 @@ class View(Scanner):
         EXEC was sent and no answer came.
         """
         deadline = self.options.deadline()
-        view = View(self._owner, replace(self.options, until=deadline), default=self._default)
+        view = self._derived(replace(self.options, until=deadline))
         async with view.pipeline(True, shard_hint) as pipe:  # noqa: FBT003
             while True:
                 left = deadline.left

@@ -75,8 +75,12 @@ class Attempts:
     async def _make_alone(
         self, request: Single | Batch, options: CallOptions, deadline: Deadline
     ) -> Any:
+        seen = options.causality is not None and options.causality.seen is not None
         borrowed = await self._servers.borrow(
-            request.reads, options.read_from, deadline, urgent=request.urgent
+            request.reads,
+            "master" if seen else options.read_from,
+            deadline,
+            urgent=request.urgent,
         )
         topology = self._fleet.topology
         try:

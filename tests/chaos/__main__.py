@@ -102,7 +102,7 @@ def _write(
     figures = {
         "when": time.strftime("%Y-%m-%d", time.gmtime()),
         "python": platform.python_version(),
-        "system": platform.platform(),
+        "system": f"{platform.system()} {platform.machine()}",
         "rows": [asdict(row) for row in rows(trials)],
         "bars": [
             {
@@ -112,6 +112,7 @@ def _write(
                 "statistic": each.bar.statistic,
                 "value": each.value,
                 "limit": each.limit,
+                "counts": each.bar.counts,
                 "trials": each.trials,
                 "passed": each.passed,
             }

@@ -39,8 +39,11 @@ async def pair(calm: EmbeddedSentinel) -> AsyncIterator[Pair]:
         yield pair
 
 
-@pytest.mark.parametrize("raising", [False, True], ids=["listing", "raising"])
-@pytest.mark.parametrize("transaction", [True, False], ids=["transaction", "batch"])
+@pytest.mark.parametrize(
+    ("transaction", "raising"),
+    [(True, False), (False, False), (False, True)],
+    ids=["transaction-listing", "batch-listing", "batch-raising"],
+)
 @pytest.mark.parametrize("row", STAGED, ids=[row.id for row in STAGED])
 async def test_the_result_and_the_effect_equal_redis_py(
     pair: Pair, row: Row, *, transaction: bool, raising: bool

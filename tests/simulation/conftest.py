@@ -11,8 +11,8 @@ import os
 
 import pytest
 
-COUNT = 400
-"""Schedules of a run that does not say otherwise: about twenty seconds."""
+COUNT = 200
+"""Schedules of a run that does not say otherwise; `make sim` runs thousands."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

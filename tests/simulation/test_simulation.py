@@ -126,12 +126,12 @@ def test_a_planned_failover_loses_no_acknowledged_write(seed: int) -> None:
     assert [*outcome.problems, *outcome.lost] == []
 
 
-def found_by_the_simulation(fault: str | None = None) -> str:
+def found_by_the_simulation(fault: str | None = None, *, first: int = 1) -> str:
     """
     The first broken promises of a library that a test has broken in one place: a check that
-    never fails proves nothing.
+    never fails proves nothing. Where only few schedules show it, the `first` saves time.
     """
-    for seed in range(1, 1000):
+    for seed in range(first, 1000):
         schedule = make_schedule(seed)
         if fault is None or any(each.kind == fault for each in schedule.faults):
             outcome = simulate(schedule)
@@ -142,7 +142,7 @@ def found_by_the_simulation(fault: str | None = None) -> str:
 
 def test_a_repeat_that_is_not_safe_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sahool_cache.connection.request.Single.repeatable", True)
-    assert "ran more than once" in found_by_the_simulation()
+    assert "ran more than once" in found_by_the_simulation(first=300)
 
 
 def test_a_lane_that_calls_sent_commands_unsent_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
