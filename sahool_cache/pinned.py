@@ -38,7 +38,8 @@ class PinnedClient(Caller):
     For commands that change their connection's state: SELECT, CLIENT SETNAME, raw MULTI.
 
     One connection to the master for the length of the ``async with`` block. It does not follow
-    a failover, and nothing is repeated: the state would be gone.
+    a failover, and nothing is repeated: the state would be gone. `durability` is not applied: use
+    its own `wait()`, which speaks of this connection's writes.
     """
 
     def __init__(self, owner: Owner, options: CallOptions, *, decode: bool) -> None:
@@ -74,7 +75,7 @@ class PinnedClient(Caller):
                 raise ClientClosedError("this connection was handed back")
             if self._borrowed is None:
                 chain = await self.ready()
-                self._borrowed = await chain.servers.hold("master", self.options.deadline())
+                self._borrowed = await chain.servers.hold(self.options.deadline())
             return self._borrowed
 
     async def aclose(self) -> None:
@@ -101,6 +102,8 @@ class PinnedClient(Caller):
             raise NeedsOwnConnectionError(f"{spec.name} does not give one reply{instead}")
         borrowed = await self._own()
         self._changed = self._changed or spec.own is not None or not spec.known
+        if self.options.causality is not None and spec.writes:
+            self.options.causality.wrote((await self.ready()).fleet.topology, None)
         wait = spec.wait(canonical[len(spec.words) :]) if spec.wait is not None else None
         deadline = self.options.deadline(waits=wait)
         try:

@@ -24,7 +24,6 @@ from sahool_cache.errors import (
 )
 from sahool_cache.policy.deadline import Deadline
 from sahool_cache.routed_pool import RoutedPool
-from sahool_cache.routing.topology import Topology
 from sahool_cache.staged import (
     Staged,
     batch,
@@ -111,10 +110,10 @@ class Pipeline(RedisPipeline):
         """
         chain = await self._chain()
         request = Single(args, flipped=self._caller.flips(options))
-        deadline, sent_to = self._caller.options.deadline(), chain.fleet.topology
+        deadline = self._caller.options.deadline()
         try:
             if self.watching:
-                reply = await self._ask(chain, request, deadline)
+                reply = await self._watched(chain, request, deadline)
             else:
                 reply = await chain.retry.run(
                     request, lambda r, d: self._ask(chain, r, d), deadline, "always"
@@ -123,7 +122,6 @@ class Pipeline(RedisPipeline):
             await self.reset()
             raise WatchError(f"the connection that watched was lost ({fault})") from fault
         self.watching = request.name != "UNWATCH" and (self.watching or request.name == "WATCH")
-        await self._after_write(chain, request, reply, sent_to)
         return await self._caller.shape(args[0], reply, options)
 
     async def _ask(self, chain: Chain, request: Single | Batch, deadline: Deadline) -> Any:
@@ -136,13 +134,17 @@ class Pipeline(RedisPipeline):
             borrowed.cut("a command on it failed")
             raise
 
-    async def _after_write(
-        self, chain: Chain, request: Single | Batch, reply: Any, sent_to: Topology
-    ) -> None:
-        if self._borrowed is not None:
-            await chain.attempts.after_write(
-                self._borrowed, request, self._caller.options, sent_to, reply
-            )
+    async def _watched(self, chain: Chain, request: Single | Batch, deadline: Deadline) -> Any:
+        options, sent_to = self._caller.options, chain.fleet.topology
+        try:
+            reply = request.checked(await self._ask(chain, request, deadline))
+        except BaseException:
+            if options.causality is not None and request.writes:  # it may have run
+                options.causality.wrote(chain.fleet.topology, None)
+            raise
+        if (borrowed := self._borrowed) is not None:
+            await chain.attempts.after_write(borrowed, request, options, sent_to, reply, deadline)
+        return reply
 
     async def _chain(self) -> Chain:
         return await self._caller.ready()
@@ -214,12 +216,13 @@ class Pipeline(RedisPipeline):
         return self._merge(stack, replies[len(loads) :])
 
     async def _execute_watched(self, chain: Chain, batch: Batch) -> list[Any]:
+        fleet = chain.fleet
         if self._borrowed is None:
             raise WatchError("the connection that watched was lost")
-        sent_to = chain.fleet.topology
+        if fleet.watcher.fenced or self._borrowed.node != fleet.topology.master:
+            raise WatchError("the master that watched is about to be replaced")
         try:
-            replies = batch.checked(await self._ask(chain, batch, self._caller.options.deadline()))
-            await self._after_write(chain, batch, replies, sent_to)
+            replies: list[Any] = await self._watched(chain, batch, self._caller.options.deadline())
             return replies
         except (LaneLost, Expired) as fault:
             if isinstance(fault, LaneLost) and not fault.sent:

@@ -45,6 +45,7 @@ class PubSub(RedisPubSub):
         self._pinged_at: float | None = None
         self._connecting = asyncio.Lock()
         self._returning: asyncio.Task[None] | None = None
+        self._subscribing: asyncio.Task[Any] | None = None
         super().__init__(cast("Any", self._pool), **options)
         self._pings = {_PING, _PING.encode()}
 
@@ -67,7 +68,14 @@ class PubSub(RedisPubSub):
             if self.push_handler_func is not None:
                 parser = connection._parser  # noqa: SLF001  # where redis-py keeps it
                 parser.set_pubsub_push_handler(self.push_handler_func)
-            await self.on_connect(connection)
+            self._subscribing = asyncio.current_task()
+            try:
+                await self.on_connect(connection)
+            except BaseException:
+                await self._drop()  # subscribed in part is not subscribed
+                raise
+            finally:
+                self._subscribing = None
 
     def _connected(self) -> bool:
         return self.connection is not None and self.connection.is_connected
@@ -97,6 +105,10 @@ class PubSub(RedisPubSub):
         Sends a subscription command; sent again if the connection is lost meanwhile.
         """
         packed = pack(args)  # refused before anything is sent, or even connected
+        if self._subscribing is not None and self._subscribing is asyncio.current_task():
+            # A new connection is subscribed on: whoever made it sees to what goes wrong.
+            await cast("Any", self.connection).send_packed_command(packed, check_health=False)
+            return None
         deadline = self._caller.options.deadline()
         while True:
             try:
@@ -153,10 +165,14 @@ class PubSub(RedisPubSub):
         """
         if self._returning is None:
             self._returning = asyncio.create_task(self._return(), name="sahool_cache.pubsub")
+        returning = self._returning
         endless = deadline.at == float("inf")
-        done, _ = await asyncio.wait({self._returning}, timeout=None if endless else deadline.left)
+        done, _ = await asyncio.wait({returning}, timeout=None if endless else deadline.left)
         if done:
-            returning, self._returning = self._returning, None
+            if self._returning is returning:
+                self._returning = None
+            if returning.cancelled():  # closed meanwhile
+                return False
             returning.result()
         return bool(done)
 

@@ -43,9 +43,7 @@ class RoutedPool:
         """
         chain = await self._caller.ready()
         options = self._caller.options
-        borrowed = await chain.servers.hold(
-            options.read_from, deadline or options.deadline(), bare=True
-        )
+        borrowed = await chain.servers.hold(deadline or options.deadline(), bare=True)
         connection = borrowed.connection
         self._lent[connection] = borrowed
         connection.decode_as(self.get_encoder())

@@ -24,9 +24,9 @@ class Scanner(Caller):
         cursor: Any = 0
         server = None
         while True:
-            before = chain.servers.steady_server(self.options.read_from)
+            before = chain.servers.steady_server(self.options.scanned)
             following, page = await ask(cursor)
-            if before != chain.servers.steady_server(self.options.read_from):
+            if before != chain.servers.steady_server(self.options.scanned):
                 before = None
             if cursor and (before is None or before != server):
                 cursor = 0

@@ -18,29 +18,25 @@ __all__ = ["Borrowed"]
 
 class Borrowed:
     """
-    An exclusive connection, lent until `give_back()`.
+    An exclusive connection, lent until it is given back or cut; what is done to it after that
+    does nothing, since it is somebody else's by then.
     """
 
     def __init__(self, node: Address, pool: ExclusivePool, connection: ManagedConnection) -> None:
         self.node = node
         self.pool = pool
         self.connection = connection
+        self._ended = False
 
     @property
     def lane(self) -> Lane:
         """
-        The connection's own lane.
+        The connection's own lane; raises `LaneLost` when it is gone.
         """
         lane = self.connection.lane
-        if lane is None:
+        if self._ended or lane is None:
             raise LaneLost("the connection was cut", sent=False)
         return lane
-
-    def give_back(self) -> None:
-        """
-        Hands the connection back; one that owes a reply is cut.
-        """
-        self.pool.give_back(self.connection)
 
     @property
     def usable(self) -> bool:
@@ -48,7 +44,15 @@ class Borrowed:
         Whether the connection stands, and owes no reply.
         """
         lane = self.connection.lane
-        return lane is not None and lane.lost is None and not lane.in_flight
+        return not self._ended and lane is not None and lane.lost is None and not lane.in_flight
+
+    def give_back(self) -> None:
+        """
+        Hands the connection back; one that owes a reply is cut.
+        """
+        if not self._ended:
+            self._ended = True
+            self.pool.give_back(self.connection)
 
     def give_back_after(self, last: bytes, *, within: float) -> None:
         """
@@ -71,6 +75,9 @@ class Borrowed:
         """
         Ends the connection, whose state nobody may inherit, and hands its place back.
         """
+        if self._ended:
+            return
+        self._ended = True
         if self.connection.lane is not None:
             self.connection.lane.abort(why)
         self.connection.cut()

@@ -8,6 +8,8 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+from redis.exceptions import ResponseError
+
 from sahool_cache.connection.faults import LaneLost
 from sahool_cache.connection.lane import Lane
 from sahool_cache.connection.packing import pack
@@ -23,10 +25,10 @@ _ROLE = pack((b"ROLE",))
 class Commit:
     """
     One durable write: its reply, and then how many replicas have it (`confirmed`, None where the
-    server did not say) of those that are `wanted`.
+    server did not say, or `refusal` says why it would not) of those that are `wanted`.
     """
 
-    __slots__ = ("confirmed", "done", "need", "reply", "request", "wanted")
+    __slots__ = ("confirmed", "done", "need", "refusal", "reply", "request", "wanted")
 
     def __init__(self, request: Single | Batch, need: Durability) -> None:
         self.request = request
@@ -34,6 +36,7 @@ class Commit:
         self.reply: asyncio.Future[Any] | None = None
         self.done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.confirmed: int | None = None
+        self.refusal: ResponseError | None = None
         self.wanted = 1
 
     @property
@@ -97,27 +100,28 @@ class Committer:
         self._timeout = timeout
         self._patience = patience
         self._start = start
-        self._waiting: list[Commit] = []
+        self._waiting: dict[Commit, None] = {}
         self._running = False
 
     def submit(self, commit: Commit) -> asyncio.Future[Any]:
         """
         The future end of the commit: the request's reply, once the replicas have been asked.
         """
-        self._waiting.append(commit)
+        self._waiting[commit] = None
+        commit.done.add_done_callback(lambda _: self._waiting.pop(commit, None))
         if not self._running:
             self._running = True
             self._start(self._run)
         return commit.done
 
-    def close(self) -> None:
+    def release(self, why: str) -> None:
         """
-        Ends what has not been sent yet; there will be no other server to send it to here.
+        Ends the wait of what has not been sent yet: it can be sent elsewhere.
         """
-        self._fail(LaneLost("the node was retired", sent=False))
+        self._fail(LaneLost(why, sent=False))
 
     def _fail(self, fault: Exception) -> None:
-        together, self._waiting = self._waiting, []
+        together, self._waiting = self._waiting, {}
         for commit in together:
             if not commit.done.done():
                 commit.done.set_exception(fault)
@@ -131,7 +135,7 @@ class Committer:
                     if connection.lane is None or connection.role != "master":
                         connection.cut()
                         raise LaneLost("no master any more", sent=False)
-                    together, self._waiting = self._waiting, []
+                    together, self._waiting = list(self._waiting), {}
                     await self._commit(
                         connection.lane, [each for each in together if not each.done.done()]
                     )
@@ -154,6 +158,10 @@ class Committer:
                 commit.confirmed, commit.wanted = confirmed, want
         except TimeoutError:
             lane.abort("no answer to WAIT")
+        except ResponseError as error:
+            if not str(error).startswith("UNBLOCKED"):  # that was us: a failover is near
+                for commit in together:
+                    commit.refusal = error
         except Exception:  # noqa: BLE001, S110  # whatever the reason, nobody has confirmed
             pass
         finally:

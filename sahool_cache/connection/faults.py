@@ -19,12 +19,15 @@ class LaneLost(Exception):
     def __init__(self, cause: str, *, sent: bool) -> None:
         super().__init__(cause)
         self.sent = sent
+        self.node: str | None = None
 
 
 class Expired(Exception):
     """
     The reply did not come within the call's budget; the connection itself goes on.
     """
+
+    node: str | None = None
 
 
 class WentQuiet(Exception):

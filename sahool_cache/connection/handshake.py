@@ -14,7 +14,7 @@ from redis._parsers.encoders import Encoder
 from redis.asyncio.connection import Connection
 from redis.asyncio.sentinel import SentinelManagedConnection
 
-from sahool_cache.connection.faults import DialFailed, describe, judge
+from sahool_cache.connection.faults import DialFailed, judge
 from sahool_cache.connection.lane import Lane
 from sahool_cache.errors import Verdict
 
@@ -131,30 +131,37 @@ def _dial_failed(connection: ManagedConnection, error: Exception, timeout: float
     """
     What went wrong, with the setting to look at. A builtin TimeoutError is our own timer's.
     """
-    name, tls = connection.settings, _tls_error(error)
+    name, tls, said = connection.settings, _tls_error(error), _said(error)
     if isinstance(error, TimeoutError):
         if connection.tls is not None and not connection.reached:
             hint = f"; does it speak TLS? check the setting `{name}tls`"
             return DialFailed(f"no TLS handshake within {timeout:g} s{hint}")
         return DialFailed(f"no greeting within {timeout:g} s")
     if isinstance(error, redis_errors.BusyLoadingError):
-        return DialFailed(describe(error))
+        return DialFailed(said)
     if isinstance(error, redis_errors.AuthenticationError):
         hint = f"check the settings `{name}username` and `{name}password`"
-        return DialFailed(f"login refused ({error}); {hint}", permanent=True, login=True)
+        return DialFailed(f"login refused ({said}); {hint}", permanent=True, login=True)
     if tls is not None:
         hint = f"check the setting `{name}tls`"
         return DialFailed(f"TLS failed ({tls}); {hint}", permanent=True)
     if isinstance(error, redis_errors.ResponseError):
-        about_db = "DB index" in str(error) or "'select'" in str(error)
+        about_db = "DB index" in said or "'select'" in said
         hint = "; check the setting `db`" if about_db else ""
         lasts = judge(error) is Verdict.REFUSED  # a server that is busy with a script says so, too
-        return DialFailed(f"greeting refused ({error}){hint}", permanent=lasts)
+        return DialFailed(f"greeting refused ({said}){hint}", permanent=lasts)
     told = getattr(error, "status_code", None) is not None  # the server said why
     if connection.reached and connection.tls is None and not told:
         hint = f"if it wants TLS, set `{name}tls`"
-        return DialFailed(f"closed during the greeting ({error}); {hint}")
-    return DialFailed(str(error) or type(error).__name__)
+        return DialFailed(f"closed during the greeting ({said}); {hint}")
+    return DialFailed(said)
+
+
+def _said(error: Exception) -> str:
+    """
+    What the error says, without the arguments that a server quotes: a password may be one.
+    """
+    return str(error).partition(", with args")[0] or type(error).__name__
 
 
 def _tls_error(error: BaseException | None) -> str | None:

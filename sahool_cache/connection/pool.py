@@ -113,7 +113,11 @@ class ExclusivePool(SentinelConnectionPool):
         """
         connection = await self.get_connection()
         if connection.lane is None:
-            connection.lane = _private_lane(connection, self.get_encoder().decode_responses)
+            try:
+                connection.lane = _private_lane(connection, self.get_encoder().decode_responses)
+            except ConnectionError as error:  # cut in the moment in which it was greeted
+                self._take_back(connection)
+                raise DialFailed("cut before it was used") from error
         return connection
 
     async def borrow_bare(self) -> ManagedConnection:

@@ -98,6 +98,12 @@ class Single:
             return self.spec.wait(self.args[len(self.spec.words) :]) is not None
         return self.urgent or (not self.spec.known and "." not in self.spec.name)
 
+    def ran(self, _reply: Any) -> bool:
+        """
+        Whether a reply that is no error says that it ran.
+        """
+        return True
+
     def submit(self, lane: Lane) -> asyncio.Future[Any]:
         """
         The future reply.
@@ -223,6 +229,13 @@ class Batch:
         The future replies.
         """
         return lane.submit_group(self._chunks, self._need, self.flips)
+
+    def ran(self, replies: list[Any]) -> bool:
+        """
+        Whether it ran; a transaction may have been discarded as a whole.
+        """
+        discarded = replies[-1] is None or isinstance(replies[-1], Exception)
+        return not (self.transaction and discarded)
 
     def checked(self, replies: list[Any]) -> list[Any]:
         """

@@ -5,6 +5,7 @@ One attempt of a call: over a lane, on a connection of its own, or as a durable 
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Any
 
 from redis.exceptions import ResponseError
@@ -15,12 +16,13 @@ from sahool_cache.connection.faults import DialFailed, Expired, LaneLost
 from sahool_cache.connection.lane import Lane
 from sahool_cache.connection.packing import pack
 from sahool_cache.connection.request import Batch, Blocking, Single
-from sahool_cache.errors import DeadlineExceededError, NoReplicaError, NotDurableError
+from sahool_cache.errors import DeadlineExceededError, NoReplicaError
 from sahool_cache.policy.deadline import Deadline
 from sahool_cache.recorder import Recorder
 from sahool_cache.routing.router import ReadFrom
 from sahool_cache.routing.topology import Topology
 from sahool_cache.wiring.causality import Causality
+from sahool_cache.wiring.durability import REPLACED, doubt_of, not_durable
 from sahool_cache.wiring.fleet import Fleet
 from sahool_cache.wiring.options import CallOptions
 from sahool_cache.wiring.reasons import check_crowd
@@ -43,17 +45,30 @@ class Attempts:
 
     async def make(self, request: Single | Batch, options: CallOptions, deadline: Deadline) -> Any:
         """
-        The reply to one attempt.
+        The reply to one attempt. What goes wrong tells its `node`.
         """
-        causality = options.causality
-        if causality is not None:
-            await self._until_known(causality, deadline)
+        causality, sent_to = options.causality, self._fleet.topology.master
+        try:
+            if causality is not None:
+                await self._until_known(causality, deadline)
+            return await self._make(request, options, deadline)
+        except BaseException as fault:
+            if causality is not None and request.writes:
+                # In doubt, not durable, cancelled, a script's error: it may have run all the same.
+                causality.wrote(self._fleet.topology, None)
+            if isinstance(fault, LaneLost | Expired) and not request.reads:
+                fault.node = str(sent_to)
+            raise
+
+    async def _make(self, request: Single | Batch, options: CallOptions, deadline: Deadline) -> Any:
         if options.durability and request.writes:
             return await self._make_durable(request, options, deadline)
         if request.needs_own:
             return await self._make_alone(request, options, deadline)
-        lane = await self._lane(request, options.read_from, deadline)
+        read_from = options.scanned if request.cursor else options.read_from
+        lane = await self._lane(request, read_from, deadline)
         check_crowd((lane,), deadline)
+        causality = options.causality
         if causality is None:
             return request.checked(await deadline.wait(request.submit(lane), _no_reply))
         if request.reads:
@@ -75,23 +90,19 @@ class Attempts:
     async def _make_alone(
         self, request: Single | Batch, options: CallOptions, deadline: Deadline
     ) -> Any:
-        seen = options.causality is not None and options.causality.seen is not None
         borrowed = await self._servers.borrow(
-            request.reads,
-            "master" if seen else options.read_from,
-            deadline,
-            urgent=request.urgent,
+            request.reads, options.scanned, deadline, urgent=request.urgent
         )
         topology = self._fleet.topology
         try:
-            if isinstance(request, Blocking) and deadline.left < request.left:
-                # Its connection came too late: begun now, it would end in doubt.
+            if isinstance(request, Blocking) and deadline.left < (request.left or math.inf):
+                # Begun now, it would end in doubt.
                 raise DeadlineExceededError(
                     f"{request.name} would wait for longer than what is left of the budget"
                 )
             reply = await deadline.wait(request.submit(borrowed.lane), _no_reply)
             checked = request.checked(reply)
-            await self.after_write(borrowed, request, options, topology, checked)
+            await self.after_write(borrowed, request, options, topology, checked, deadline)
         except asyncio.CancelledError:
             self._fleet.unblock(borrowed)
             raise
@@ -110,24 +121,34 @@ class Attempts:
         options: CallOptions,
         topology: Topology,
         reply: Any,
+        deadline: Deadline,
     ) -> None:
         """
         Does what the options ask for after a write on a connection of its own, `topology` being
         the snapshot when it was sent. Raises `NotDurableError`.
         """
-        if options.causality is not None and request.writes:
-            options.causality.wrote(topology, None)
-        if not (options.durability and request.writes):
+        if not (request.writes and request.ran(reply)):
             return
-        timeout = self._fleet.settings.durability_timeout
+        if options.causality is not None:
+            options.causality.wrote(topology, None)
+        if not options.durability:
+            return
+        settings = self._fleet.settings
+        within = min(settings.durability_timeout, max(deadline.left, 0.001))
         confirmed: int | None = None
+        refusal: Exception | None = None
         wanted = [1]
         try:
-            async with asyncio.timeout(timeout + self._fleet.settings.socket_timeout):
-                confirmed, wanted = await confirm(borrowed.lane, [options.durability], timeout)
-        except Exception:  # noqa: BLE001  # whatever the reason, nobody has confirmed
+            async with asyncio.timeout(
+                min(within + settings.socket_timeout, max(deadline.left, 0.001))
+            ):
+                confirmed, wanted = await confirm(borrowed.lane, [options.durability], within)
+        except Exception as error:  # noqa: BLE001  # whatever the reason, nobody has confirmed
+            refusal = error if isinstance(error, ResponseError) else None
             borrowed.cut("no answer to WAIT")
-        self._check_durable(request, topology, confirmed, wanted[0], reply, may_repeat=False)
+        doubt = doubt_of(self._fleet, topology, borrowed.node, confirmed, wanted[0], refusal)
+        if doubt is not None:
+            raise not_durable(request, topology, confirmed, wanted[0], reply, doubt)
 
     async def _make_durable(
         self, request: Single | Batch, options: CallOptions, deadline: Deadline
@@ -135,21 +156,34 @@ class Attempts:
         await self._until_replicas_follow(request, deadline)
         if request.needs_own:
             return await self._make_alone(request, options, deadline)
-        topology = self._fleet.topology
-        member = self._fleet.master
+        topology, member = self._fleet.topology, self._fleet.master
         if member is None or member.committer is None:
             raise DialFailed("no exclusive connections here")
         commit = Commit(request, options.durability)
-        reply = request.checked(
-            await deadline.wait(
+        try:
+            reply = await deadline.wait(
                 member.committer.submit(commit),
                 lambda: _no_reply() if commit.sent else LaneLost("not sent in time", sent=False),
             )
+        except Expired:
+            if commit.reply is None or not commit.reply.done():
+                raise
+            reply = commit.reply.result()  # the master has answered, the replicas have not
+        reply = request.checked(reply)
+        doubt = doubt_of(
+            self._fleet,
+            topology,
+            member.node.address,
+            commit.confirmed,
+            commit.wanted,
+            commit.refusal,
         )
-        may_repeat = options.retry == "always" or (options.retry == "safe" and request.repeatable)
-        self._check_durable(
-            request, topology, commit.confirmed, commit.wanted, reply, may_repeat=may_repeat
-        )
+        if doubt is not None and request.ran(reply):
+            safe = options.retry == "always" or (options.retry == "safe" and request.repeatable)
+            unsaid = commit.confirmed is None and commit.refusal is None
+            if safe and (unsaid or doubt == REPLACED) and not deadline.passed:
+                raise LaneLost(doubt, sent=True)
+            raise not_durable(request, topology, commit.confirmed, commit.wanted, reply, doubt)
         if options.causality is not None:
             options.causality.wrote(topology, None)
         return reply
@@ -159,45 +193,25 @@ class Attempts:
         Waits for a master that can take the write. One that was promoted a moment ago has no
         replicas yet: a write would run there, and nobody could confirm it.
         """
-        while True:
-            await self._lane(request, "master", deadline)
-            if not self._fleet.settling:
-                return
-            if deadline.passed:
-                raise DeadlineExceededError(
-                    f"no replica followed the new master in time to confirm {request.name}"
-                )
-            await self._fleet.line.wait(deadline, at_most=0.05)
-
-    def _check_durable(
-        self,
-        request: Single | Batch,
-        topology: Topology,
-        confirmed: int | None,
-        wanted: int,
-        reply: Any,
-        *,
-        may_repeat: bool,
-    ) -> None:
-        now = self._fleet.topology
-        superseded = (
-            (now.master, now.order) != (topology.master, topology.order)
-            or self._fleet.watcher.fenced
-        )  # fmt: skip
-        if may_repeat and (superseded or confirmed is None):
-            raise LaneLost("the master was replaced before its replicas confirmed it", sent=True)
-        if superseded or confirmed is None or confirmed < wanted:
-            why = (
-                "its master was replaced" if superseded else f"{confirmed or 0} of {wanted} have it"
-            )
-            raise NotDurableError(
-                f"{request.name} ran on {topology.master}, and replicas did not confirm it: {why}",
-                command=request.name,
-                node=str(topology.master),
-                confirmed=confirmed or 0,
-                wanted=wanted,
-                reply=reply,
-            )
+        waited = 0.0
+        try:
+            while True:
+                await self._lane(request, "master", deadline)
+                if not self._fleet.settling:
+                    return
+                if deadline.passed:
+                    raise DeadlineExceededError(
+                        f"no replica followed the new master in time to confirm {request.name}"
+                    )
+                began = self._fleet.now()
+                try:
+                    await self._fleet.line.wait(deadline, at_most=0.5)
+                finally:
+                    waited += self._fleet.now() - began
+        finally:
+            if waited:
+                deadline.waited += waited
+                self._recorder.waited(request.name, waited)
 
     async def _until_known(self, causality: Causality, deadline: Deadline) -> None:
         """
@@ -243,8 +257,9 @@ class Attempts:
             if causality.held_by(role, topology, self._fleet.settings.reachable):
                 return request.checked(await deadline.wait(sent, _no_reply))
             if options.read_from == "replica":
-                if deadline.passed:
-                    raise NoReplicaError("no replica has what this scope has written")
+                never = causality.seen.offset is None or causality.seen.order != topology.order
+                if never or deadline.passed:
+                    raise NoReplicaError("no replica is known to have what this scope has written")
                 await asyncio.sleep(min(0.005, deadline.left))
                 lane = await self._lane(request, "replica", deadline)
             else:

@@ -11,7 +11,7 @@ from typing import Any
 
 from redis.exceptions import ReadOnlyError
 
-from sahool_cache.connection.faults import judge
+from sahool_cache.connection.faults import Expired, LaneLost, judge
 from sahool_cache.connection.request import Batch, Single
 from sahool_cache.errors import OutcomeUnknownError, Verdict
 from sahool_cache.events import SlowCommand
@@ -55,6 +55,7 @@ class Chain:
         self.slow_threshold = settings.slow_threshold or float("inf")
         self.attempts = Attempts(self.fleet, self.servers, recorder)
         self._recorder = recorder
+        self._settling = False
 
     async def send(
         self,
@@ -70,6 +71,8 @@ class Chain:
         `fault` is the failure of a first attempt that took the quick way.
         """
         deadline = deadline or options.deadline()
+        if isinstance(fault, LaneLost | Expired) and not request.reads:
+            fault.node = str(self.fleet.topology.master)
 
         async def attempt(request: Single | Batch, deadline: Deadline) -> Any:
             return await self.attempts.make(request, options, deadline)
@@ -85,6 +88,9 @@ class Chain:
 
     def _pulse(self) -> None:
         self._recorder.pulse(self.now(), self.fleet.timings())
+        if self._settling and not self.fleet.settling:
+            self.fleet.line.wake()
+        self._settling = self.fleet.settling
 
     def _judge(self, fault: BaseException) -> Verdict:
         if isinstance(fault, ReadOnlyError):  # our master is none any more: find out at once

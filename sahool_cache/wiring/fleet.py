@@ -260,6 +260,8 @@ class Fleet:
         if member is None or self._tasks is None:
             return
         self._bulletin.tell(FenceRaised, master=member.node.address, why=why)
+        if member.committer is not None:
+            member.committer.release("held for a failover")
         if crash:
             member.node.abort(f"held for down ({why})")
         else:

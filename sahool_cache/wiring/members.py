@@ -42,7 +42,7 @@ class Member:
         """
         self.node.close(why)
         if self.committer is not None:
-            self.committer.close()
+            self.committer.release(why)
 
 
 class Members:

@@ -32,6 +32,14 @@ class CallOptions:
     until: Deadline | None = None
     causality: Causality | None = None
 
+    @property
+    def scanned(self) -> ReadFrom:
+        """
+        From whom a scan's pages come: one server's, and in a scope that has written the master's.
+        """
+        seen = self.causality is not None and self.causality.seen is not None
+        return "master" if seen else self.read_from
+
     def deadline(self, *, waits: float | None = None, since: float | None = None) -> Deadline:
         """
         The budget of a call that may wait at the server for `waits` seconds, 0 without end.

@@ -205,18 +205,20 @@ class Servers:
             pool.give_back(connection)
             self._fleet.watcher.suspect()
             raise DialFailed(f"{address} is no master any more")
+        fleet = self._fleet
+        if not (reads or urgent) and (fleet.watcher.fenced or address != fleet.topology.master):
+            pool.give_back(connection)  # while it waited for a place, a failover came near
+            raise DialFailed(f"{address} is about to be replaced")
         return Borrowed(address, pool, connection)
 
-    async def hold(
-        self, read_from: ReadFrom, deadline: Deadline, *, bare: bool = False
-    ) -> Borrowed:
+    async def hold(self, deadline: Deadline, *, bare: bool = False) -> Borrowed:
         """
-        An exclusive connection for long, to the master unless `read_from` says otherwise; dialled
-        again until the budget ends. Raises `UnavailableError`.
+        An exclusive connection to the master for long; dialled again until the budget ends.
+        Raises `UnavailableError`.
         """
         while True:
             try:
-                return await self.borrow(False, read_from, deadline, bare=bare)  # noqa: FBT003
+                return await self.borrow(False, "master", deadline, bare=bare)  # noqa: FBT003
             except DialFailed as fault:
                 if deadline.passed:
                     raise ConnectFailedError(f"no connection of its own: {fault}") from fault

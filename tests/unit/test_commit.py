@@ -182,7 +182,7 @@ async def test_closing_ends_what_waits() -> None:
     sent = place.write("INCR", "a")
     await settle()
     unsent = place.write("INCR", "b")
-    place.committer.close()
+    place.committer.release("retired")
     with pytest.raises(LaneLost) as lost:
         await unsent.done
     assert lost.value.sent is False
