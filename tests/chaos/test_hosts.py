@@ -177,22 +177,6 @@ async def test_a_vanished_host_answers_nobody_and_refuses_nobody(group: HostGrou
 
 
 @pytest.mark.asyncio
-async def test_the_group_is_asked_without_waiting_for_those_that_are_cut_off(
-    group: HostGroup,
-) -> None:
-    """
-    `master` does not await, so it would block the loop of the client under test.
-    """
-    old = group.master
-    await group.cut_off(old, *group.sentinels[:1], from_="all")
-    new = await group.wait_for_failover(old)
-    started = time.monotonic()
-    assert group.master is new
-    assert old in group.replicas
-    assert time.monotonic() - started < 0.2
-
-
-@pytest.mark.asyncio
 async def test_what_is_on_one_host_stays_together() -> None:
     """
     A sentinel on the master's host is cut off with it, and goes on seeing it as master.

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from redis.exceptions import ResponseError
+from redis.exceptions import ResponseError, WatchError
 
 from sahool_cache import NotDurableError, RedisClient
 from sahool_cache.embedded import EmbeddedSentinel
@@ -140,3 +140,54 @@ async def test_cancelled_and_closed_durable_writes_leave_nothing_behind(
         await asyncio.sleep(0)
     await asyncio.gather(*tasks, return_exceptions=True)
     assert open_sockets() <= before
+
+
+async def test_a_write_that_ran_is_told_so_whatever_the_replicas_do(
+    group: EmbeddedSentinel,
+) -> None:
+    """
+    The budget ends while replicas are waited for: not durable, the error reply, or a conflict; and
+    in time.
+    """
+    settings = group.settings.model_copy(update={"durability_timeout": 3.0})
+    async with RedisClient(settings) as redis:
+        brief = redis.with_options(timeout=0.4, durability=1)
+        await redis.with_options(durability=2).set("text", "v")
+        for replica in group.replicas:
+            await group.pause(replica)
+        with within(0.8), pytest.raises(NotDurableError) as caught:
+            await brief.incr("n")
+        assert caught.value.reply == 1
+        with within(0.8), pytest.raises(ResponseError, match="WRONGTYPE"):
+            await brief.lpush("text", "x")
+        async with brief.pipeline() as pipe:
+            await pipe.watch("n")
+            pipe.multi()  # type: ignore[no-untyped-call]
+            pipe.incr("n")
+            with within(0.8), pytest.raises(NotDurableError):
+                await pipe.execute()
+        async with brief.pipeline() as pipe:
+            await pipe.watch("n")
+            await redis.incr("n")
+            pipe.multi()  # type: ignore[no-untyped-call]
+            pipe.incr("n")
+            with pytest.raises(WatchError):
+                await pipe.execute()
+        assert await redis.get("n") == "3"
+
+
+@pytest.mark.parametrize("without", ["-role", "-wait"])
+async def test_a_server_that_may_not_tell_is_asked_once(
+    group: EmbeddedSentinel, without: str
+) -> None:
+    """
+    An ACL that withholds ROLE or WAIT: the write runs once, and the error says why.
+    """
+    await group.command(
+        group.master, "ACL", "SETUSER", "app", "on", "nopass", "~*", "&*", "+@all", without
+    )
+    settings = {"username": "app", "password": "any", "durability": "all"}
+    async with RedisClient(group.settings.model_copy(update=settings)) as redis:
+        with within(1), pytest.raises(NotDurableError, match="refused to tell"):
+            await redis.set("k", "v")
+        assert redis.stats().repeats == 0

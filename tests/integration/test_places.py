@@ -196,3 +196,32 @@ async def test_a_crowd_larger_than_the_line_is_served_while_all_is_well(
     async with RedisClient(settings) as redis:
         echoes = await asyncio.gather(*(redis.echo(str(n)) for n in range(2000)))
         assert echoes == [str(n) for n in range(2000)]
+
+
+async def test_a_subscription_that_is_cut_again_and_again_is_made_again(
+    calm_group: EmbeddedSentinel,
+) -> None:
+    """
+    Also where it is cut in the moment in which it is made.
+    """
+    async with narrow(calm_group, 3) as redis, redis.pubsub() as pubsub:
+        await pubsub.subscribe("news")
+        heard = asyncio.Event()
+
+        async def listen() -> None:
+            async for message in pubsub.listen():
+                if message["type"] == "message":
+                    heard.set()
+
+        listener = asyncio.create_task(listen())
+        for turn in range(60):
+            await calm_group.command(calm_group.master, "CLIENT", "KILL", "TYPE", "pubsub")
+            await calm_group.command(
+                calm_group.master, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"
+            )
+            await asyncio.sleep(turn % 7 / 1000)
+        async with asyncio.timeout(10):
+            while not heard.is_set():
+                await redis.publish("news", "still there")
+                await asyncio.sleep(0.02)
+        listener.cancel()

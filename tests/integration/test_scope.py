@@ -7,8 +7,15 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from redis.exceptions import ResponseError
 
-from sahool_cache import DeadlineExceededError, NoReplicaError, RedisClient, UnavailableError
+from sahool_cache import (
+    DeadlineExceededError,
+    NoReplicaError,
+    NotDurableError,
+    RedisClient,
+    UnavailableError,
+)
 from sahool_cache.embedded import EmbeddedSentinel
 from tests.integration.observe import eventually, send_all, within
 
@@ -124,3 +131,57 @@ async def test_a_scope_takes_only_what_makes_sense(redis: RedisClient) -> None:
         await r.set("k", 1)
         assert r.token is None
     await asyncio.sleep(0)
+
+
+async def test_a_write_that_may_have_run_is_noted_as_well(
+    group: EmbeddedSentinel, redis: RedisClient
+) -> None:
+    """
+    Not durable, a script that failed half-way, cancelled: the scope's reads look at the master.
+    """
+    async with redis.scope() as r:
+        with pytest.raises(NotDurableError):
+            await r.with_options(durability=9).set("k", "v")
+        assert r.token == f"{redis.topology.epoch}:"
+        with within(0.3), pytest.raises(NoReplicaError):
+            await r.with_options(read_from="replica").get("k")
+    async with redis.scope() as r:
+        with pytest.raises(ResponseError):
+            await r.eval("redis.call('set', KEYS[1], 'half'); return redis.call('nothing')", 1, "k")
+        assert r.token is not None
+        assert await r.replica.get("k") == "half"
+    async with redis.scope() as r:
+        task = asyncio.ensure_future(r.set("k", "cancelled"))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert r.token is not None
+    async with redis.scope() as r:
+        async with r.client() as own:
+            await own.set("k", "own")
+        assert await r.replica.get("k") == "own"
+
+
+async def test_a_wait_without_end_has_no_place_in_a_budget(redis: RedisClient) -> None:
+    """
+    It is refused before it is sent: at its end it would be in doubt.
+    """
+    async with redis.scope(timeout=0.5) as r:
+        with within(0.3), pytest.raises(DeadlineExceededError):
+            await r.blpop("k", 0)
+
+
+async def test_a_scan_in_a_scope_that_writes_misses_nothing(redis: RedisClient) -> None:
+    """
+    It began at a replica, and goes on at the master: from the start.
+    """
+    assert await eventually(lambda: len(redis.topology.in_rotation) == 2)
+    await redis.mset({f"key:{n}": n for n in range(2000)})
+    assert await redis.wait(2, 5000) == 2
+    async with redis.scope() as r:
+        seen = set()
+        async for key in r.replica.scan_iter(match="key:*", count=20):
+            if not seen:
+                await r.set("written", "meanwhile")
+            seen.add(key)
+    assert len(seen) == 2000

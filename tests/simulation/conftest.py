@@ -11,7 +11,7 @@ import os
 
 import pytest
 
-COUNT = 200
+COUNT = 150
 """Schedules of a run that does not say otherwise; `make sim` runs thousands."""
 
 
