@@ -149,7 +149,7 @@ async def test_a_write_that_ran_is_told_so_whatever_the_replicas_do(
     The budget ends while replicas are waited for: not durable, the error reply, or a conflict; and
     in time.
     """
-    settings = group.settings.model_copy(update={"durability_timeout": 3.0})
+    settings = group.settings.model_copy(update={"durability_timeout": 0.9})
     async with RedisClient(settings) as redis:
         brief = redis.with_options(timeout=0.4, durability=1)
         await redis.with_options(durability=2).set("text", "v")
@@ -158,6 +158,7 @@ async def test_a_write_that_ran_is_told_so_whatever_the_replicas_do(
         with within(0.8), pytest.raises(NotDurableError) as caught:
             await brief.incr("n")
         assert caught.value.reply == 1
+        await asyncio.sleep(0.6)  # until the replicas are asked no more
         with within(0.8), pytest.raises(ResponseError, match="WRONGTYPE"):
             await brief.lpush("text", "x")
         async with brief.pipeline() as pipe:
