@@ -69,8 +69,8 @@ ELSEWHERE = {
 @pytest_asyncio.fixture(
     scope="module",
     loop_scope="module",
-    params=[(True, True), (False, False), (True, False), (False, True)],
-    ids=["str", "bytes", "bytes-by-option", "str-by-option"],
+    params=[(True, True), (False, False), (True, False)],
+    ids=["str", "bytes", "bytes-by-option"],
 )
 async def pair(request: pytest.FixtureRequest, calm: EmbeddedSentinel) -> AsyncIterator[Pair]:
     set_up, asked = request.param

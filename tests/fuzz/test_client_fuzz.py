@@ -30,7 +30,7 @@ from tests.fuzz.garbage import BROKEN, BYTES, HOSTS, PORTS, TEXTS
 from tests.fuzz.mischief import Group, Mischief, gathered
 from tests.simulation.resp import Failure, encode
 
-FEW = 15
+FEW = 10
 CASES = int(os.environ.get("FUZZ_CASES", FEW))
 """250 take a minute, and are other ones each time."""
 

@@ -11,7 +11,7 @@ import os
 
 import pytest
 
-COUNT = 150
+COUNT = 100
 """Schedules of a run that does not say otherwise; `make sim` runs thousands."""
 
 
