@@ -15,7 +15,6 @@ from redis.exceptions import InvalidResponse
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from sahool_cache.caller import Caller
-from sahool_cache.connection.faults import DialFailed
 from sahool_cache.connection.packing import pack
 from sahool_cache.errors import ClientClosedError, LoginFailedError, UnavailableError
 from sahool_cache.policy.deadline import Deadline
@@ -27,7 +26,7 @@ PING_EVERY = 2.0
 """Seconds of silence after which a subscription asks whether the server is still there."""
 
 _PING = "sahool-cache-pubsub-ping"
-_LOST = (RedisConnectionError, RedisTimeoutError, OSError, DialFailed)
+_LOST = (RedisConnectionError, RedisTimeoutError, OSError)
 _UNREADABLE = (InvalidResponse, ValueError, IndexError)
 """How redis-py's parser stumbles over bytes that are no reply."""
 

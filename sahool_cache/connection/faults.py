@@ -8,7 +8,7 @@ from redis import exceptions as redis_errors
 
 from sahool_cache.errors import SahoolCacheError, Verdict
 
-__all__ = ["DialFailed", "Expired", "LaneLost", "WentQuiet", "describe", "judge"]
+__all__ = ["DialFailed", "Expired", "LaneLost", "WentQuiet", "judge"]
 
 
 class LaneLost(Exception):
@@ -85,13 +85,3 @@ def judge(fault: BaseException) -> Verdict:
         case redis_errors.ConnectionError() | redis_errors.TimeoutError() | OSError():
             return Verdict.UNKNOWN
     return Verdict.REFUSED
-
-
-def describe(fault: BaseException) -> str:
-    """
-    One short line on a fault, without the values a command carried.
-    """
-    text, kind = str(fault).strip(), type(fault).__name__
-    if isinstance(fault, LaneLost | DialFailed) or not text:
-        return text or kind
-    return f"{kind}: {text}"

@@ -12,7 +12,6 @@ from sahool_cache.connection.faults import (
     Expired,
     LaneLost,
     WentQuiet,
-    describe,
     judge,
 )
 from sahool_cache.errors import Verdict
@@ -158,17 +157,3 @@ def test_the_verdict_on_a_servers_own_words(reply: str, verdict: Verdict) -> Non
 )
 def test_the_verdict_on_everything_else(fault: Exception, verdict: Verdict) -> None:
     assert judge(fault) is verdict
-
-
-@pytest.mark.parametrize(
-    ("fault", "line"),
-    [
-        (LaneLost("closed by the server", sent=True), "closed by the server"),
-        (DialFailed("refused"), "refused"),
-        (ConnectionResetError("reset by peer"), "ConnectionResetError: reset by peer"),
-        (TimeoutError(), "TimeoutError"),
-        (ValueError("  x  "), "ValueError: x"),
-    ],
-)
-def test_a_fault_is_described_in_a_line(fault: Exception, line: str) -> None:
-    assert describe(fault) == line
