@@ -10,14 +10,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from functools import partial
 from itertools import islice
 from typing import Any
 
-import hiredis
-
-from sahool_cache.connection.entries import Flipped, Group, NoSweep, Subscribed, Timed, read_error
+from sahool_cache.connection.entries import Group, NoSweep, Timed
 from sahool_cache.connection.faults import Expired, LaneLost, WentQuiet
+from sahool_cache.connection.replies import Replies
 from sahool_cache.connection.wire import Wire
 
 __all__ = ["Lane"]
@@ -32,8 +30,6 @@ CROWD, STALLED = 1000, 1.0
 """Replies that are due from which on they are a queue, and seconds without one after which nobody
 can tell how long it takes. Replies come in bursts: a server answers a whole read at once."""
 
-_NOT_READY = object()
-
 
 class Lane:
     """
@@ -44,12 +40,11 @@ class Lane:
     """
 
     __slots__ = (
-        "__weakref__", "_age", "_buffer", "_create_future", "_feed", "_gets", "_gets_flipped",
-        "_limit", "_loop", "_lost_waiter", "_now", "_progress", "_queue", "_quiet_since",
-        "_received", "_samples", "_scheduled", "_sweeper", "_transport", "_wire", "_write",
-        "answered",
-        "budget", "burst", "client_id", "congested", "lost", "on_change", "on_push", "opened_at",
-        "quiet", "quiet_after", "role", "silence_limit",
+        "__weakref__", "_age", "_buffer", "_create_future", "_expect", "_hold", "_limit", "_loop",
+        "_lost_waiter", "_now", "_progress", "_queue", "_quiet_since", "_received", "_replies",
+        "_samples", "_scheduled", "_sweeper", "_transport", "_wire", "_write", "budget", "burst",
+        "client_id", "congested", "lost", "on_change", "on_push", "opened_at", "quiet",
+        "quiet_after", "role", "silence_limit",
     )  # fmt: skip
 
     def __init__(
@@ -64,25 +59,15 @@ class Lane:
         on_change: Callable[[Lane], None] = lambda _lane: None,
         on_push: Callable[[list[Any]], None] | None = None,
     ) -> None:
-        if on_push is not None and decode:
-            # hiredis does not say whether it was a push or a reply that it could not decode.
-            raise ValueError("a lane that listens takes bytes")
         loop = asyncio.get_running_loop()
-        reader = hiredis.Reader(
-            encoding="utf-8",
-            notEnoughData=_NOT_READY,
-            protocolError=ConnectionError,
-            replyError=read_error,
-        )
-        as_bytes: Callable[[], Any] = partial(reader.gets, False)  # noqa: FBT003
-        self._feed = reader.feed
-        self._gets = reader.gets if decode else as_bytes
-        self._gets_flipped = as_bytes if decode else reader.gets
+        replies = Replies(decode=decode, on_push=self._heard if on_push is not None else None)
+        self._replies = replies
+        self._queue = replies.queue
         self._loop = loop
         self._now = loop.time
         self._create_future = loop.create_future
-        self._queue: deque[Any] = deque()
         self._buffer: list[bytes] = []
+        self._expect, self._hold = self._queue.append, self._buffer.append
         self._scheduled = False
         self._sweeper: asyncio.TimerHandle | NoSweep | None = (
             NoSweep() if silence_limit == float("inf") else None
@@ -102,7 +87,6 @@ class Lane:
         self.role = wire.role
         self.client_id = wire.client_id
         self.opened_at = loop.time()
-        self.answered = 0
         self.burst = 0
         self.quiet = False
         self.congested = False
@@ -117,6 +101,13 @@ class Lane:
         How many replies are due.
         """
         return len(self._queue)
+
+    @property
+    def answered(self) -> int:
+        """
+        How many replies have come.
+        """
+        return self._replies.answered
 
     @property
     def usable(self) -> bool:
@@ -138,17 +129,22 @@ class Lane:
         The future reply to one packed command. Nothing is awaited, so a call that was made is sent.
         """
         future = self._create_future()
-        self._enqueue(packed, future)
+        if self._scheduled:  # something was said in this tick already: nothing more to decide
+            self._hold(packed)
+            self._expect(future)
+        elif self._may_write(future):
+            self._expect(future)
+            self._say(packed)
         return future
 
     def submit_as(self, packed: bytes, kind: type[Timed]) -> Any:
         """
         Like `submit`, for a reply that is read in its own way.
         """
-        if self.on_push is not None and issubclass(kind, Flipped):
-            raise ValueError("a lane that listens takes bytes")
         future = kind(loop=self._loop)
-        self._enqueue(packed, future)
+        if self._may_write(future):
+            self._replies.expect(future)
+            self._say(packed)
         return future
 
     def submit_group(
@@ -157,37 +153,35 @@ class Lane:
         """
         The future replies to several commands, written one after the other with nothing between.
         """
-        if flips and self.on_push is not None:
-            raise ValueError("a lane that listens takes bytes")
         future: asyncio.Future[list[Any]] = self._create_future()
-        if self.lost is not None:
-            future.set_exception(LaneLost(self.lost, sent=False))
+        if not self._may_write(future):
             return future
-        self._start_sweeping()
+        self._replies.expect(Group(future, need, flips))
         self._flush()
-        self._queue.append(Group(future, need, flips))
         for chunk in chunks:
             self._write(chunk)
         self._note_congestion()
         return future
 
-    def _enqueue(self, packed: bytes, entry: Any) -> None:
+    def _may_write(self, future: asyncio.Future[Any]) -> bool:
         if self._sweeper is None:
             if self.lost is not None:
-                entry.set_exception(LaneLost(self.lost, sent=False))
-                return
+                future.set_exception(LaneLost(self.lost, sent=False))
+                return False
             self._start_sweeping()
+        return True
+
+    def _say(self, packed: bytes) -> None:
         # An idle line writes at once. Otherwise, or where replies came in bursts (many callers
         # in step), everything said in this tick of the loop shares one system call.
         if self._scheduled:
-            self._buffer.append(packed)
-        elif self._queue or self.burst > 1:
-            self._buffer.append(packed)
+            self._hold(packed)
+        elif self.burst > 1 or len(self._queue) > 1:
+            self._hold(packed)
             self._scheduled = True
             self._loop.call_soon(self._flush_tick)
         else:
             self._write(packed)
-        self._queue.append(entry)
 
     def _flush_tick(self) -> None:
         self._scheduled = False
@@ -216,58 +210,18 @@ class Lane:
             self.quiet = False
             self.on_change(self)
         try:
-            self._feed(data)
-            before = self.answered
-            self._drain()
-            self.burst = self.answered - before
+            self.burst = self._replies.take(data)
         except Exception as error:  # noqa: BLE001  # the reader and its queue are out of step: nobody may go on
             self.abort(f"unreadable reply ({type(error).__name__})")
 
-    def _drain(self) -> None:
-        queue, gets = self._queue, self._gets
-        while True:
-            head: Any = queue[0] if queue else None
-            kind = head.__class__
-            flipped = kind is Flipped or (kind is Group and len(head.replies) in head.flips)
-            try:
-                reply: Any = self._gets_flipped() if flipped else gets()
-            except UnicodeDecodeError as error:  # that reply's own trouble; the reader is in step
-                reply = error
-            if reply is _NOT_READY:
-                return
-            if reply.__class__ is hiredis.PushNotification:
-                if not self._push(reply, head):
-                    continue
-                reply = None
-            elif head is None:
-                raise ConnectionError("a reply that nobody asked for")
-            if kind is Group:
-                head.replies.append(reply)
-                if len(head.replies) < head.need:
-                    continue
-                head, reply = head.future, head.replies
-            queue.popleft()
-            self.answered += 1
-            if not head.done():
-                if isinstance(reply, Exception):
-                    head.set_exception(reply)
-                else:
-                    head.set_result(reply)
-
-    def _push(self, message: list[Any], head: Any) -> bool:
-        """
-        Hands a push on; whether it is the confirmation that the head of the queue waits for.
-        """
-        if head.__class__ is Subscribed and _text(message[0]).endswith("subscribe"):
-            return True
-        if self.on_push is not None:
-            try:
+    def _heard(self, message: list[Any]) -> None:
+        try:
+            if self.on_push is not None:
                 self.on_push(message)
-            except Exception as error:  # noqa: BLE001  # a listener may not take the connection down
-                self._loop.call_exception_handler(
-                    {"message": "A push listener of a lane failed", "exception": error}
-                )
-        return False
+        except Exception as error:  # noqa: BLE001  # a listener may not take the connection down
+            self._loop.call_exception_handler(
+                {"message": "A push listener of a lane failed", "exception": error}
+            )
 
     def _start_sweeping(self) -> None:
         if self._sweeper is None:
@@ -329,9 +283,9 @@ class Lane:
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
-        entries, unsent = list(self._queue), len(self._buffer)
-        self._queue.clear()
+        entries, unsent = self._replies.clear(), len(self._buffer)
         self._buffer.clear()
+        self._scheduled = False  # so that the next caller is told
         self.on_change(self)
         for place, entry in enumerate(entries, start=1):
             if not entry.done():
@@ -348,7 +302,3 @@ class Lane:
 
     def _on_lost(self, error: BaseException | None) -> None:
         self.abort(f"{type(error).__name__}: {error}" if error else "closed by the server")
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value

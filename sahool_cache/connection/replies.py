@@ -1,0 +1,163 @@
+"""
+The queue of what is due on a lane, and who gets which reply.
+"""
+
+from __future__ import annotations
+
+from asyncio import InvalidStateError
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from hiredis import PushNotification, Reader
+
+from sahool_cache.connection.entries import Flipped, Group, Subscribed, read_error
+
+__all__ = ["Replies"]
+
+_NOT_YET = object()
+
+
+class Replies:
+    """
+    Replies go to the queue's head, one each, in order; `on_push(message)` gets what nobody
+    asked for. `answered` counts the entries that had theirs.
+
+    Plain futures and what is `expect`ed stand in the same `queue`. Whoever appends to it
+    directly, to save a call, appends plain futures.
+    """
+
+    __slots__ = ("_as_asked", "_feed", "_flipped", "_special", "answered", "on_push", "queue")
+
+    def __init__(self, *, decode: bool, on_push: Callable[[list[Any]], None] | None) -> None:
+        if on_push is not None and decode:
+            # hiredis does not say whether it was a push or a reply that it could not decode.
+            raise ValueError("a lane that listens takes bytes")
+        reader = Reader(
+            encoding="utf-8",
+            notEnoughData=_NOT_YET,
+            protocolError=ConnectionError,
+            replyError=read_error,
+        )
+        as_bytes: Callable[[], Any] = partial(reader.gets, False)  # noqa: FBT003
+        self._feed = reader.feed
+        self._as_asked = reader.gets if decode else as_bytes
+        self._flipped = as_bytes if decode else reader.gets
+        self._special = 0
+        self.queue: deque[Any] = deque()
+        self.on_push = on_push
+        self.answered = 0
+
+    def expect(self, entry: Any) -> None:
+        """
+        Appends an entry that is read in a way of its own.
+        """
+        kind = entry.__class__
+        if self.on_push is not None and (kind is Flipped or (kind is Group and entry.flips)):
+            raise ValueError("a lane that listens takes bytes")
+        if kind in _SPECIAL:
+            self._special += 1
+        self.queue.append(entry)
+
+    def clear(self) -> list[Any]:
+        """
+        Takes every entry out; what is read later is nobody's.
+        """
+        entries = list(self.queue)
+        self.queue.clear()
+        self._special = 0
+        return entries
+
+    def take(self, data: bytes) -> int:
+        """
+        Hands out every reply that is complete by now; the number of them.
+
+        Raises whatever shows that the bytes make no sense: then nobody may read on.
+        """
+        before = self.answered
+        self._feed(data)
+        while not (self._take_special() if self._special else self._take_plain()):
+            pass
+        return self.answered - before
+
+    def _take_plain(self) -> bool:
+        """
+        Reads on until there is no more, or a special entry has come; whether there is no more.
+        """
+        queue, gets = self.queue, self._as_asked
+        head_of, taken = queue.popleft, 0
+        try:
+            while True:
+                try:
+                    reply: Any = gets()
+                except UnicodeDecodeError as error:  # that reply's own trouble, not the reader's
+                    reply = error
+                kind = reply.__class__
+                if kind is not bytes and kind is not str:
+                    if reply is _NOT_YET:
+                        return True
+                    if kind is PushNotification:
+                        self._push(reply)
+                        if self._special:
+                            return False
+                        continue
+                if not queue:
+                    raise ConnectionError("a reply that nobody asked for")
+                head = head_of()
+                taken += 1
+                try:
+                    if isinstance(reply, Exception):
+                        head.set_exception(reply)
+                    else:
+                        head.set_result(reply)
+                except InvalidStateError:  # its caller has gone
+                    pass
+        finally:
+            self.answered += taken
+
+    def _take_special(self) -> bool:
+        queue = self.queue
+        while self._special:
+            head: Any = queue[0]
+            kind = head.__class__
+            flips = kind is Flipped or (kind is Group and len(head.replies) in head.flips)
+            try:
+                reply: Any = self._flipped() if flips else self._as_asked()
+            except UnicodeDecodeError as error:
+                reply = error
+            if reply is _NOT_YET:
+                return True
+            if reply.__class__ is PushNotification:
+                confirms = kind is Subscribed and _text(reply[0]).endswith("subscribe")
+                if not confirms:
+                    self._push(reply)
+                    continue
+                reply = None
+            if kind is Group:
+                head.replies.append(reply)
+                if len(head.replies) < head.need:
+                    continue
+                head, reply = head.future, head.replies
+            queue.popleft()
+            self.answered += 1
+            if kind in _SPECIAL:
+                self._special -= 1
+            if not head.done():
+                if isinstance(reply, Exception):
+                    head.set_exception(reply)
+                else:
+                    head.set_result(reply)
+        return False
+
+    def _push(self, message: list[Any]) -> None:
+        if self.on_push is not None:
+            self.on_push(message)
+
+
+_SPECIAL = frozenset({Flipped, Group, Subscribed})
+"""Entries that take more than the next reply, decoded as all are."""
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
