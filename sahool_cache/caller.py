@@ -5,10 +5,12 @@ redis-py's async command methods, all of them over one `execute_command`.
 from __future__ import annotations
 
 import inspect
+from _thread import get_ident
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol, TypeAlias
 
+from hiredis import pack_command
 from redis._parsers.encoders import Encoder
 from redis.client import EMPTY_RESPONSE, NEVER_DECODE
 from redis.commands import AsyncRedisModuleCommands
@@ -18,14 +20,24 @@ from sahool_cache.commands import SPECS, lookup
 from sahool_cache.connection.packing import pack
 from sahool_cache.connection.request import Blocking, Confirmation, Single
 from sahool_cache.errors import NeedsOwnConnectionError, ReadOnlyViewError
+from sahool_cache.quick_set import QuickSet
 from sahool_cache.replica_reads import ReplicaReads
 from sahool_cache.wiring.chain import Chain
 from sahool_cache.wiring.options import CallOptions
 
 __all__ = ["Callback", "Caller", "Owner"]
 
+TEXT = frozenset({bytes, str})
+"""What hiredis packs as it is, whatever its value."""
+
 SPECIAL = frozenset({EMPTY_RESPONSE, NEVER_DECODE})
 """redis-py's own options that say how a reply is read, not how it is shaped."""
+
+PLAIN = {name: spec.reads for name, spec in SPECS.items() if spec.plain}
+"""Commands that a lane takes as they are, and whether they read."""
+
+_SHAPED = frozenset({bool, bytes, dict, float, int, list, set, str, tuple, type(None)})
+"""What redis-py's callbacks give; asking whether something is awaitable takes longer than this."""
 
 Callback: TypeAlias = Callable[..., Any]
 
@@ -54,22 +66,65 @@ class _Encoder(Encoder):
             raise DataError(f"An argument cannot be sent: {type(error).__name__}") from None
 
 
-class Caller(ReplicaReads, AsyncRedisModuleCommands):  # type: ignore[misc]  # redis-py's two disagree
+class Caller(QuickSet, ReplicaReads, AsyncRedisModuleCommands):  # type: ignore[misc]  # redis-py's two disagree
     """
     Every command method of redis-py, with one set of options for its calls.
     """
 
     _event_dispatcher: Any = None  # redis-py's mixins name it; nothing here uses it
 
-    def __init__(self, owner: Owner, options: CallOptions, *, quick: bool, decode: bool) -> None:
+    def __init__(
+        self,
+        owner: Owner,
+        options: CallOptions,
+        *,
+        quick: bool,
+        decode: bool,
+        read_only: bool = False,
+    ) -> None:
         self._owner = owner
         self.options = options
         self._quick = quick
         self._decode = decode
-        self._durable = options.durability != 0
+        self._writes_quick = options.durability == 0 and not read_only
         self._reads_elsewhere = options.read_from != "master"
-        self.read_only = False
+        self.read_only = read_only
+        self._reads_direct = quick and not self._reads_elsewhere
         self.response_callbacks: dict[str, Callback] = owner.response_callbacks
+
+    async def get(self, name: Any, *, use_slave: bool = False) -> bytes | str | None:
+        """
+        The value at key `name`, or None; one round trip.
+        """
+        # The quick way of `execute_command`, written out for the commonest command of all.
+        chain = self._owner.chain
+        lane = chain.fleet.hot if chain is not None and self._reads_direct else None
+        if (
+            chain is None
+            or lane is None
+            or use_slave
+            or name.__class__ not in TEXT
+            or get_ident() != chain.thread
+            or not (lane.gathering or chain.here())
+        ):
+            reply: bytes | str | None = await super().get(name, use_slave=use_slave)
+            return reply
+        try:
+            packed = pack_command(("GET", name))
+        except UnicodeEncodeError:
+            packed = pack(("GET", name))  # says what is wrong with it
+        future = lane.submit(packed)
+        started = lane.spoke_at
+        try:
+            reply = await future
+        except Exception as fault:  # noqa: BLE001  # judged there
+            reply = await self._again(chain, ("GET", name), fault, started)
+        else:
+            if lane.heard_at - started > chain.slow_threshold:
+                chain.told("GET", lane.heard_at - started)
+        if "GET" in self.response_callbacks:
+            reply = await self.shape("GET", reply, {})
+        return reply
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """
@@ -80,40 +135,50 @@ class Caller(ReplicaReads, AsyncRedisModuleCommands):  # type: ignore[misc]  # r
         """
         # The quick way: no queue, no timer, no task. Whatever is unusual takes the other.
         name: Any = args[0] if args else None
-        spec = SPECS.get(name) if name.__class__ is str else None
+        reads = PLAIN.get(name) if name.__class__ is str else None
         chain = self._owner.chain
-        if spec is None or chain is None or not (spec.plain and self._quick):
+        if reads is None or chain is None or not self._quick:
             return await self._execute(args, options)
-        if self._durable and spec.writes:
-            return await self._execute(args, options)
-        if options and SPECIAL & options.keys():
-            return await self._execute(args, options)
-        if self._reads_elsewhere and spec.reads:
+        if reads and self._reads_elsewhere:
             lane = chain.servers.quick_reader() if self.options.read_from != "nearest" else None
-        elif self.read_only:
-            lane = None
-        else:
+        elif reads or self._writes_quick:
             lane = chain.fleet.hot
-        if lane is None or not chain.here():
+        else:
+            lane = None
+        if lane is None or get_ident() != chain.thread or not (lane.gathering or chain.here()):
             return await self._execute(args, options)
-        packed = pack(args)
-        deadline = None
-        started = chain.now()
+        if options and (EMPTY_RESPONSE in options or NEVER_DECODE in options):
+            return await self._execute(args, options)
+        future = lane.submit(pack(args))
+        started = lane.spoke_at
         try:
-            reply = await lane.submit(packed)
+            reply = await future
         except Exception as fault:  # noqa: BLE001  # judged there
-            deadline = self.options.deadline(since=started)
-            request = Single(args)
-            reply = await chain.send(request, self.options, deadline=deadline, fault=fault)
-        slow = chain.slow_threshold
-        if chain.now() - started > slow:
-            chain.told(name, chain.now() - started, deadline.waited if deadline else 0.0)
+            reply = await self._again(chain, args, fault, started)
+        else:
+            if lane.heard_at - started > chain.slow_threshold:
+                chain.told(name, lane.heard_at - started)
         callback = self.response_callbacks.get(name)
         if callback is None:
             return reply
-        options.pop("keys", None)
+        if options:
+            options.pop("keys", None)
         reply = callback(reply, **options)
+        if reply.__class__ in _SHAPED:
+            return reply
         return await reply if inspect.isawaitable(reply) else reply
+
+    async def _again(
+        self, chain: Chain, args: tuple[Any, ...], fault: Exception, started: float
+    ) -> Any:
+        """
+        The reply after a first attempt that failed.
+        """
+        deadline = self.options.deadline(since=started)
+        reply = await chain.send(Single(args), self.options, deadline=deadline, fault=fault)
+        if chain.now() - started > chain.slow_threshold:
+            chain.told(args[0], chain.now() - started, deadline.waited)
+        return reply
 
     async def _execute(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         spec, canonical = lookup(args)

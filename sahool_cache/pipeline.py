@@ -23,6 +23,7 @@ from sahool_cache.errors import (
     Verdict,
 )
 from sahool_cache.policy.deadline import Deadline
+from sahool_cache.quick_set import QuickSet
 from sahool_cache.routed_pool import RoutedPool
 from sahool_cache.staged import (
     Staged,
@@ -38,7 +39,7 @@ from sahool_cache.wiring.chain import Chain
 __all__ = ["Pipeline"]
 
 
-class Pipeline(RedisPipeline):
+class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two disagree
     """
     redis-py's pipeline, sent over our lanes.
 

@@ -27,13 +27,13 @@ class ReplicaReads(AsyncCoreCommands):
         raise NotImplementedError
 
     def _from(self, use_slave: bool) -> Any:
-        return self.replica if use_slave else super()
+        return self.replica if use_slave else self
 
     def get(self, name: Any, *, use_slave: bool = False) -> Awaitable[bytes | str | None]:
         """
         The value at key `name`, or None.
         """
-        answer: Awaitable[Any] = self._from(use_slave).get(name)
+        answer: Awaitable[Any] = AsyncCoreCommands.get(self._from(use_slave), name)
         return answer
 
     def mget(
@@ -42,14 +42,14 @@ class ReplicaReads(AsyncCoreCommands):
         """
         The values at these keys, None for each that does not exist.
         """
-        answer: Awaitable[Any] = self._from(use_slave).mget(keys, *args)
+        answer: Awaitable[Any] = AsyncCoreCommands.mget(self._from(use_slave), keys, *args)
         return answer
 
     def exists(self, *names: Any, use_slave: bool = False) -> Awaitable[int]:
         """
         How many of these keys exist.
         """
-        answer: Awaitable[Any] = self._from(use_slave).exists(*names)
+        answer: Awaitable[Any] = AsyncCoreCommands.exists(self._from(use_slave), *names)
         return answer
 
     def hget(
@@ -58,7 +58,7 @@ class ReplicaReads(AsyncCoreCommands):
         """
         The value of one field of a hash, or None.
         """
-        answer: Awaitable[Any] = self._from(use_slave).hget(name, key)
+        answer: Awaitable[Any] = AsyncCoreCommands.hget(self._from(use_slave), name, key)
         return answer
 
     def hmget(
@@ -67,7 +67,7 @@ class ReplicaReads(AsyncCoreCommands):
         """
         The values of these fields of a hash, None for each that does not exist.
         """
-        answer: Awaitable[Any] = self._from(use_slave).hmget(name, keys, *args)
+        answer: Awaitable[Any] = AsyncCoreCommands.hmget(self._from(use_slave), name, keys, *args)
         return answer
 
     def hgetall(
@@ -76,7 +76,7 @@ class ReplicaReads(AsyncCoreCommands):
         """
         All fields and values of a hash.
         """
-        answer: Awaitable[Any] = self._from(use_slave).hgetall(name)
+        answer: Awaitable[Any] = AsyncCoreCommands.hgetall(self._from(use_slave), name)
         return answer
 
     def lrange(
@@ -85,21 +85,21 @@ class ReplicaReads(AsyncCoreCommands):
         """
         The items of a list from `start` to `end`, both included.
         """
-        answer: Awaitable[Any] = self._from(use_slave).lrange(name, start, end)
+        answer: Awaitable[Any] = AsyncCoreCommands.lrange(self._from(use_slave), name, start, end)
         return answer
 
     def llen(self, name: Any, *, use_slave: bool = False) -> Awaitable[int]:
         """
         The length of a list.
         """
-        answer: Awaitable[Any] = self._from(use_slave).llen(name)
+        answer: Awaitable[Any] = AsyncCoreCommands.llen(self._from(use_slave), name)
         return answer
 
     def smembers(self, name: Any, *, use_slave: bool = False) -> Awaitable[set[bytes | str]]:
         """
         All members of a set.
         """
-        answer: Awaitable[Any] = self._from(use_slave).smembers(name)
+        answer: Awaitable[Any] = AsyncCoreCommands.smembers(self._from(use_slave), name)
         return answer
 
     def sismember(
@@ -108,49 +108,49 @@ class ReplicaReads(AsyncCoreCommands):
         """
         1 if `value` is a member of the set, else 0.
         """
-        answer: Awaitable[Any] = self._from(use_slave).sismember(name, value)
+        answer: Awaitable[Any] = AsyncCoreCommands.sismember(self._from(use_slave), name, value)
         return answer
 
     def scard(self, name: Any, *, use_slave: bool = False) -> Awaitable[int]:
         """
         The number of members of a set.
         """
-        answer: Awaitable[Any] = self._from(use_slave).scard(name)
+        answer: Awaitable[Any] = AsyncCoreCommands.scard(self._from(use_slave), name)
         return answer
 
     def zscore(self, name: Any, value: Any, *, use_slave: bool = False) -> Awaitable[float | None]:
         """
         The score of a member of a sorted set, or None.
         """
-        answer: Awaitable[Any] = self._from(use_slave).zscore(name, value)
+        answer: Awaitable[Any] = AsyncCoreCommands.zscore(self._from(use_slave), name, value)
         return answer
 
     def zcard(self, name: Any, *, use_slave: bool = False) -> Awaitable[int]:
         """
         The number of members of a sorted set.
         """
-        answer: Awaitable[Any] = self._from(use_slave).zcard(name)
+        answer: Awaitable[Any] = AsyncCoreCommands.zcard(self._from(use_slave), name)
         return answer
 
     def ttl(self, name: Any, *, use_slave: bool = False) -> Awaitable[int]:
         """
         The seconds a key has left to live; -1 for ever, -2 for no such key.
         """
-        answer: Awaitable[Any] = self._from(use_slave).ttl(name)
+        answer: Awaitable[Any] = AsyncCoreCommands.ttl(self._from(use_slave), name)
         return answer
 
     def type(self, name: Any, *, use_slave: bool = False) -> Awaitable[bytes | str]:
         """
         The type of the value at key `name`: ``string``, ``hash``, ..., ``none``.
         """
-        answer: Awaitable[Any] = self._from(use_slave).type(name)
+        answer: Awaitable[Any] = AsyncCoreCommands.type(self._from(use_slave), name)
         return answer
 
     def strlen(self, name: Any, *, use_slave: bool = False) -> Awaitable[int]:
         """
         The length of the string at key `name`.
         """
-        answer: Awaitable[Any] = self._from(use_slave).strlen(name)
+        answer: Awaitable[Any] = AsyncCoreCommands.strlen(self._from(use_slave), name)
         return answer
 
     def zrange(
@@ -159,5 +159,7 @@ class ReplicaReads(AsyncCoreCommands):
         """
         The members of a sorted set from `start` to `end`; further arguments as in redis-py.
         """
-        answer: Awaitable[Any] = self._from(use_slave).zrange(name, start, end, *args, **options)
+        answer: Awaitable[Any] = AsyncCoreCommands.zrange(
+            self._from(use_slave), name, start, end, *args, **options
+        )
         return answer

@@ -72,9 +72,9 @@ class View(Scanner):
             and options.causality is None
             and not options.flipped,
             decode=owner.decode_responses != options.flipped,
+            read_only=read_only,
         )
         self._default = default
-        self.read_only = read_only
 
     @property
     def connection_pool(self) -> Any:

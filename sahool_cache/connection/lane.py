@@ -18,13 +18,14 @@ from sahool_cache.connection.faults import Expired, LaneLost, WentQuiet
 from sahool_cache.connection.replies import Replies
 from sahool_cache.connection.wire import Wire
 
-__all__ = ["Lane"]
+__all__ = ["BULKY", "Lane"]
 
 SWEEP = 0.02
 """Seconds between two looks at what is overdue, while replies are due."""
 
-HIGH_WATER = 4 << 20
-"""Bytes waiting to be sent above which new callers wait."""
+HIGH_WATER, BULKY = 4 << 20, 64 << 10
+"""Bytes waiting to be sent above which new callers wait, and those of a command that is written
+without being joined to others, so that the callers after it see the queue grow."""
 
 CROWD, STALLED = 1000, 1.0
 """Replies that are due from which on they are a queue, and seconds without one after which nobody
@@ -37,14 +38,17 @@ class Lane:
 
     `budget` is the default seconds a reply may take, `quiet_after` the seconds of silence that
     make the server suspect, `silence_limit` those after which the connection is given up.
+    While it is `gathering`, what is submitted joins the write at the end of this tick of the loop.
+    `spoke_at` is when the latest command was submitted, `heard_at` when the latest byte came, to
+    the tick: so that callers need no clock of their own.
     """
 
     __slots__ = (
         "__weakref__", "_age", "_buffer", "_create_future", "_expect", "_hold", "_limit", "_loop",
         "_lost_waiter", "_now", "_progress", "_queue", "_quiet_since", "_received", "_replies",
-        "_samples", "_scheduled", "_sweeper", "_transport", "_wire", "_write", "budget", "burst",
-        "client_id", "congested", "lost", "on_change", "on_push", "opened_at", "quiet",
-        "quiet_after", "role", "silence_limit",
+        "_samples", "_sweeper", "_transport", "_wire", "_write", "budget", "burst", "client_id",
+        "congested", "gathering", "heard_at", "lost", "on_change", "on_push", "opened_at", "quiet",
+        "quiet_after", "role", "silence_limit", "spoke_at",
     )  # fmt: skip
 
     def __init__(
@@ -68,7 +72,7 @@ class Lane:
         self._create_future = loop.create_future
         self._buffer: list[bytes] = []
         self._expect, self._hold = self._queue.append, self._buffer.append
-        self._scheduled = False
+        self.gathering = False
         self._sweeper: asyncio.TimerHandle | NoSweep | None = (
             NoSweep() if silence_limit == float("inf") else None
         )
@@ -86,7 +90,7 @@ class Lane:
         self.on_push = on_push
         self.role = wire.role
         self.client_id = wire.client_id
-        self.opened_at = loop.time()
+        self.opened_at = self.spoke_at = self.heard_at = loop.time()
         self.burst = 0
         self.quiet = False
         self.congested = False
@@ -129,7 +133,7 @@ class Lane:
         The future reply to one packed command. Nothing is awaited, so a call that was made is sent.
         """
         future = self._create_future()
-        if self._scheduled:  # something was said in this tick already: nothing more to decide
+        if self.gathering and len(packed) < BULKY:  # nothing more to decide in this tick
             self._hold(packed)
             self._expect(future)
         elif self._may_write(future):
@@ -174,17 +178,23 @@ class Lane:
     def _say(self, packed: bytes) -> None:
         # An idle line writes at once. Otherwise, or where replies came in bursts (many callers
         # in step), everything said in this tick of the loop shares one system call.
-        if self._scheduled:
-            self._hold(packed)
-        elif self.burst > 1 or len(self._queue) > 1:
-            self._hold(packed)
-            self._scheduled = True
-            self._loop.call_soon(self._flush_tick)
-        else:
+        if len(packed) >= BULKY:
+            self._flush()
             self._write(packed)
+            self._note_congestion()
+        elif self.gathering:
+            self._hold(packed)
+        else:
+            self.spoke_at = self._now()
+            if self.burst > 1 or len(self._queue) > 1:
+                self._hold(packed)
+                self.gathering = True
+                self._loop.call_soon(self._flush_tick)
+            else:
+                self._write(packed)
 
     def _flush_tick(self) -> None:
-        self._scheduled = False
+        self.gathering = False
         self._flush()
         self._note_congestion()
 
@@ -206,6 +216,7 @@ class Lane:
 
     def _on_data(self, data: bytes) -> None:
         self._received += 1
+        self.heard_at = self._now()
         if self.quiet:
             self.quiet = False
             self.on_change(self)
@@ -285,7 +296,7 @@ class Lane:
             self._sweeper = None
         entries, unsent = self._replies.clear(), len(self._buffer)
         self._buffer.clear()
-        self._scheduled = False  # so that the next caller is told
+        self.gathering = False  # so that the next caller is told
         self.on_change(self)
         for place, entry in enumerate(entries, start=1):
             if not entry.done():

@@ -13,7 +13,7 @@ from redis.exceptions import NoPermissionError
 from sahool_cache.commands import lookup, with_wait
 from sahool_cache.connection.entries import Flipped, Timed, read_error
 from sahool_cache.connection.faults import judge
-from sahool_cache.connection.lane import Lane
+from sahool_cache.connection.lane import BULKY, Lane
 from sahool_cache.connection.packing import pack, pack_all
 from sahool_cache.errors import Verdict
 
@@ -37,7 +37,8 @@ class Single:
     def __init__(self, args: Sequence[Any], *, flipped: bool = False) -> None:
         self.spec, self.args = lookup(args)
         self.flipped = flipped
-        self._packed = pack(self.args)
+        packed = pack(self.args)  # at once, so that a bad argument is refused before all else
+        self._packed = packed if len(packed) < BULKY else None  # who waits keeps no second copy
 
     @property
     def name(self) -> str:
@@ -109,7 +110,7 @@ class Single:
         The future reply.
         """
         future: asyncio.Future[Any] = lane.submit_as(
-            self._packed, Flipped if self.flipped else Timed
+            self._packed or pack(self.args), Flipped if self.flipped else Timed
         )
         return future
 
@@ -168,7 +169,7 @@ class Confirmation(Blocking):
         """
         The future replies to the mark and to the command; the latter asks again from the start.
         """
-        return lane.submit_group([_MARK + self._packed], 2)
+        return lane.submit_group([_MARK + pack(self.args)], 2)
 
     def checked(self, reply: Any) -> Any:
         """

@@ -5,6 +5,7 @@ The life of a call: budget, attempts, and what is remembered of it.
 from __future__ import annotations
 
 import asyncio
+from _thread import get_ident
 from asyncio import _get_running_loop
 from random import Random
 from typing import Any
@@ -45,6 +46,7 @@ class Chain:
     ) -> None:
         self.settings = settings
         self.loop = asyncio.get_running_loop()
+        self.thread = get_ident()
         self.now = self.loop.time
         self.events = events
         self.fleet = Fleet(settings, dialler, random=random, events=events, on_pulse=self._pulse)
