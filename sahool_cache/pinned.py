@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+from inspect import isawaitable
 from types import TracebackType
 from typing import Any, Self
 
@@ -125,4 +126,5 @@ class PinnedClient(Caller):
             if EMPTY_RESPONSE in options:
                 return options[EMPTY_RESPONSE]
             raise
-        return await self.shape(args[0], reply, options)
+        reply = self.shape(args[0], reply, options)
+        return await reply if isawaitable(reply) else reply

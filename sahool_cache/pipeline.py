@@ -4,14 +4,16 @@ Several commands in one round trip: plain batches, MULTI/EXEC, and WATCH on a co
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from inspect import isawaitable
 from typing import Any, cast
 
 from redis.asyncio.client import Pipeline as RedisPipeline
 from redis.client import EMPTY_RESPONSE
-from redis.exceptions import ExecAbortError, ResponseError, WatchError
+from redis.exceptions import WatchError
 
-from sahool_cache.caller import Caller
-from sahool_cache.commands import Spec, lookup
+from sahool_cache.caller import PLAIN, SHAPED, Caller
+from sahool_cache.commands import Spec
 from sahool_cache.connection.borrowed import Borrowed
 from sahool_cache.connection.faults import DialFailed, Expired, LaneLost, judge
 from sahool_cache.connection.packing import pack
@@ -27,9 +29,12 @@ from sahool_cache.quick_set import QuickSet
 from sahool_cache.routed_pool import RoutedPool
 from sahool_cache.staged import (
     Staged,
+    any_error,
     batch,
     first_not_run,
+    merged,
     needs_own,
+    stage,
     transaction,
     waits,
     with_empty,
@@ -47,6 +52,8 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
     call, and only if every command in it may be.
     """
 
+    command_stack: Any  # of `Staged`, which begin like redis-py's
+
     def __init__(self, caller: Caller, *, transaction: bool, read_only: bool) -> None:
         # redis-py's own __init__ does no more than this, with a pool in place of the caller.
         self._caller = caller
@@ -59,6 +66,7 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
         self.shard_hint = None
         self.watching = False
         self.command_stack = []
+        self._special = False
         self.scripts: set[Any] = set()
         self.explicit_transaction = False
 
@@ -78,7 +86,13 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
         """
         Stages a command and returns the pipeline; between WATCH and `multi()` the awaitable reply.
         """
-        spec, _ = lookup(args)
+        plain = PLAIN.get(args[0]) if args and args[0].__class__ is str else None
+        if plain is not None and not (options or self.watching or self._read_only):
+            self.command_stack.append((args, options, plain, args))
+            return self
+        self._special = True
+        staged = stage(args, options)
+        spec = staged[2]
         if (self.watching or spec.name == "WATCH") and not self.explicit_transaction:
             if spec.own is not None and spec.name not in ("WATCH", "UNWATCH"):
                 raise needs_own(spec)
@@ -87,7 +101,7 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
         if spec.own is not None:
             raise needs_own(spec)
         self._check_view(spec)
-        self.command_stack.append((args, options))
+        self.command_stack.append(staged)
         return self
 
     def _check_view(self, spec: Spec) -> None:
@@ -101,6 +115,7 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
         Forgets the staged commands; nothing is sent.
         """
         self.command_stack = []
+        self._special = False
         self.explicit_transaction = False
 
     async def immediate_execute_command(self, *args: Any, **options: Any) -> Any:
@@ -123,7 +138,8 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
             await self.reset()
             raise WatchError(f"the connection that watched was lost ({fault})") from fault
         self.watching = request.name != "UNWATCH" and (self.watching or request.name == "WATCH")
-        return await self._caller.shape(args[0], reply, options)
+        reply = self._caller.shape(args[0], reply, options)
+        return await reply if isawaitable(reply) else reply
 
     async def _ask(self, chain: Chain, request: Single | Batch, deadline: Deadline) -> Any:
         if self._borrowed is None:
@@ -161,25 +177,30 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
             return []
         try:
             chain = await self._chain()
-            stack = cast("list[Staged]", self.command_stack)
+            stack = self.command_stack
             if self.is_transaction or self.explicit_transaction:
                 replies = await self._execute_as_transaction(chain, stack)
             else:
                 replies = await self._execute_asbatch(chain, stack)
-            if raise_on_error:
+            if raise_on_error and any_error(replies):
                 self.raise_first_error(cast("Any", stack), replies)
-            return [
-                reply
-                if isinstance(reply, Exception)
-                else await self._caller.shape(args[0], reply, options)
-                for reply, (args, options) in zip(replies, stack, strict=True)
-            ]
+            return await self._shape(replies, stack)
         finally:
             await self.reset()
 
+    async def _shape(self, replies: list[Any], stack: Sequence[Staged]) -> list[Any]:
+        shape = self._caller.shape
+        shaped = [
+            reply if isinstance(reply, Exception) else shape(args[0], reply, options)
+            for reply, (args, options, _, _) in zip(replies, stack, strict=True)
+        ]
+        if SHAPED.issuperset(map(type, shaped)):
+            return shaped
+        return [await each if isawaitable(each) else each for each in shaped]
+
     async def _execute_asbatch(self, chain: Chain, stack: list[Staged]) -> list[Any]:
         call = self._caller.options
-        times = [time for args, _ in stack if (time := waits(args)) is not None]
+        times = waits(stack) if self._special else []
         deadline = call.deadline(waits=0 if 0 in times else sum(times) or None)
         replies: list[Any] = []
         refusal: Exception | None = None
@@ -214,7 +235,7 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
         else:
             replies = await chain.send(request, call)
         self.watching = False
-        return self._merge(stack, replies[len(loads) :])
+        return merged(replies[len(loads) :], stack, self.annotate_exception)
 
     async def _execute_watched(self, chain: Chain, batch: Batch) -> list[Any]:
         fleet = chain.fleet
@@ -237,40 +258,17 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
                 raise WatchError(f"the server did not run it ({refusal})") from refusal
             raise
 
-    def _merge(self, stack: list[Staged], replies: list[Any]) -> list[Any]:
-        """
-        The results inside EXEC's reply, with what was refused while queueing at its place.
-        """
-        said = iter(replies[1:-1])
-        refused: list[tuple[int, Any]] = []
-        for place, (args, options) in enumerate(stack):
-            reply = options[EMPTY_RESPONSE] if EMPTY_RESPONSE in options else next(said)
-            if EMPTY_RESPONSE in options:
-                refused.append((place, reply))
-            elif isinstance(reply, ResponseError):
-                self.annotate_exception(reply, place + 1, args)
-                refused.append((place, reply))
-        results = replies[-1]
-        if isinstance(results, ExecAbortError) and refused:
-            raise refused[0][1] from results
-        if isinstance(results, Exception):
-            raise results
-        if results is None:
-            raise WatchError("Watched variable changed.")
-        for place, reply in refused:
-            results.insert(place, reply)
-        if len(results) != len(stack):
-            raise ResponseError("Wrong number of response items from pipeline execution")
-        return cast("list[Any]", results)
-
     def _loads(self) -> list[tuple[Any, ...]]:
         # Sent along each time: a fresh master knows no script, and asking costs a round trip.
         return [("SCRIPT", "LOAD", script.script) for script in self.scripts]
 
     def _flips(self, stack: list[Staged], offset: int) -> frozenset[int]:
+        flipped = self._caller.options.flipped
+        if not (flipped or self._special):
+            return frozenset()
         return frozenset(
             place + offset
-            for place, (_, options) in enumerate(stack)
+            for place, (_, options, _, _) in enumerate(stack)
             if self._caller.flips(options)
         )
 
@@ -286,6 +284,7 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
         borrowed, self._borrowed = self._borrowed, None
         watching, self.watching = self.watching, False
         self.command_stack = []
+        self._special = False
         self.scripts = set()
         self.explicit_transaction = False
         if borrowed is None:

@@ -4,10 +4,12 @@ Commands that a pipeline holds until it is executed, and what may be done with t
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from redis.client import EMPTY_RESPONSE
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ExecAbortError, RedisError, ResponseError, WatchError
 
 from sahool_cache.commands import Spec, lookup
 from sahool_cache.connection.faults import judge
@@ -16,59 +18,84 @@ from sahool_cache.errors import NeedsOwnConnectionError, Verdict
 
 __all__ = [
     "Staged",
+    "any_error",
     "batch",
     "first_not_run",
+    "merged",
     "needs_own",
-    "repeatable",
+    "stage",
     "transaction",
     "waits",
     "with_empty",
 ]
 
-Staged = tuple[tuple[Any, ...], dict[str, Any]]
-"""Arguments and redis-py's options of one command."""
+Staged = tuple[tuple[Any, ...], dict[str, Any], Spec, tuple[Any, ...]]
+"""The arguments and redis-py's options of one command, its spec, and what goes on the wire."""
+
+
+def stage(args: tuple[Any, ...], options: dict[str, Any]) -> Staged:
+    """
+    The command, ready to be held. Raises redis-py's `DataError` where there is no name.
+    """
+    return (args, options, *lookup(args))
 
 
 def batch(
-    stack: list[Staged], loads: list[tuple[Any, ...]], flips: frozenset[int], *, needs_own: bool
+    stack: Sequence[Staged],
+    loads: Sequence[tuple[Any, ...]],
+    flips: frozenset[int],
+    *,
+    needs_own: bool,
 ) -> Batch:
     """
     The staged commands as one plain batch, after the scripts that they need.
     """
+    return _together(stack, [*loads, *_wire(stack)], flips, transaction=False, needs_own=needs_own)
+
+
+def transaction(
+    stack: Sequence[Staged], loads: Sequence[tuple[Any, ...]], *, flipped: bool
+) -> Batch:
+    """
+    The staged commands within MULTI and EXEC, after the scripts that they need.
+    """
+    wire = [*loads, ("MULTI",), *_wire(stack), ("EXEC",)]
+    flips = frozenset(range(len(wire)) if flipped else ())
+    return _together(stack, wire, flips, transaction=True, needs_own=False)
+
+
+def _together(
+    stack: Sequence[Staged],
+    wire: list[tuple[Any, ...]],
+    flips: frozenset[int],
+    *,
+    transaction: bool,
+    needs_own: bool,
+) -> Batch:
+    specs = {spec for _, _, spec, _ in stack}
     return Batch(
-        [*loads, *(lookup(args)[1] for args, _ in stack)],
-        transaction=False,
-        reads=all(lookup(args)[0].reads for args, _ in stack),
-        harmless=all(lookup(args)[0].harmless for args, _ in stack),
-        writes=any(lookup(args)[0].writes for args, _ in stack),
-        repeatable=all(repeatable(args) for args, _ in stack),
+        wire,
+        transaction=transaction,
+        reads=all(spec.reads for spec in specs),
+        harmless=all(spec.harmless for spec in specs),
+        writes=any(spec.writes for spec in specs),
+        repeatable=partial(_all_repeatable, stack),
         needs_own=needs_own,
         flips=flips,
     )
 
 
-def transaction(stack: list[Staged], loads: list[tuple[Any, ...]], *, flipped: bool) -> Batch:
-    """
-    The staged commands within MULTI and EXEC, after the scripts that they need.
-    """
-    wire = [*loads, ("MULTI",), *(lookup(args)[1] for args, _ in stack), ("EXEC",)]
-    return Batch(
-        wire,
-        transaction=True,
-        reads=all(lookup(args)[0].reads for args, _ in stack),
-        harmless=all(lookup(args)[0].harmless for args, _ in stack),
-        writes=any(lookup(args)[0].writes for args, _ in stack),
-        repeatable=all(repeatable(args) for args, _ in stack),
-        flips=frozenset(range(len(wire)) if flipped else ()),
-    )
+def _wire(stack: Sequence[Staged]) -> list[tuple[Any, ...]]:
+    return [wire for _, _, _, wire in stack]
 
 
-def repeatable(args: tuple[Any, ...]) -> bool:
-    """
-    Whether the command may run twice.
-    """
-    spec, canonical = lookup(args)
-    return spec.repeatable(canonical[len(spec.words) :])
+def _all_repeatable(stack: Sequence[Staged]) -> bool:
+    return all(map(_repeatable, stack))
+
+
+def _repeatable(staged: Staged) -> bool:
+    _, _, spec, wire = staged
+    return spec.repeatable(wire[len(spec.words) :])
 
 
 def needs_own(spec: Spec) -> NeedsOwnConnectionError:
@@ -80,30 +107,37 @@ def needs_own(spec: Spec) -> NeedsOwnConnectionError:
     )
 
 
-def waits(args: tuple[Any, ...]) -> float | None:
+def waits(stack: Sequence[Staged]) -> list[float]:
     """
-    The seconds that the command may wait at the server; None where it does not.
+    The seconds that each command that waits may wait at the server; 0 for without end.
     """
-    spec, canonical = lookup(args)
-    return spec.wait(canonical[len(spec.words) :]) if spec.wait is not None else None
+    return [
+        seconds
+        for _, _, spec, wire in stack
+        if spec.wait is not None and (seconds := spec.wait(wire[len(spec.words) :])) is not None
+    ]
 
 
-def first_not_run(replies: list[Any], stack: list[Staged]) -> int | None:
+def first_not_run(replies: list[Any], stack: Sequence[Staged]) -> int | None:
     """
     From where on the commands may be sent again; None where nothing is to be or may be.
     """
+    if not any_error(replies):
+        return None
     ran = [not isinstance(r, Exception) or judge(r) is not Verdict.NOTHING_RAN for r in replies]
     if all(ran):
         return None
     first = ran.index(False)
     tail = zip(ran[first:], stack[first:], strict=True)
-    return first if all(not did or repeatable(args) for did, (args, _) in tail) else None
+    return first if all(not did or _repeatable(staged) for did, staged in tail) else None
 
 
-def with_empty(replies: list[Any], stack: list[Staged]) -> list[Any]:
+def with_empty(replies: list[Any], stack: Sequence[Staged]) -> list[Any]:
     """
     The replies, with redis-py's stand-ins for errors that only mean "nothing there".
     """
+    if not any_error(replies):
+        return replies
     for reply in replies:
         if isinstance(reply, Exception) and not isinstance(reply, RedisError):
             raise reply  # undecodable, as redis-py raises it
@@ -111,5 +145,43 @@ def with_empty(replies: list[Any], stack: list[Staged]) -> list[Any]:
         options[EMPTY_RESPONSE]
         if isinstance(reply, ResponseError) and EMPTY_RESPONSE in options
         else reply
-        for reply, (_, options) in zip(replies, stack, strict=True)
+        for reply, (_, options, _, _) in zip(replies, stack, strict=True)
     ]
+
+
+def merged(
+    replies: list[Any], stack: Sequence[Staged], annotate: Callable[[Exception, int, Any], None]
+) -> list[Any]:
+    """
+    The results inside EXEC's reply, with what was refused while queueing at its place.
+
+    Raises `WatchError` where a watched key had changed, and what EXEC was refused for.
+    """
+    said = iter(replies[1:-1])
+    refused: list[tuple[int, Any]] = []
+    for place, (args, options, _, _) in enumerate(stack):
+        reply = options[EMPTY_RESPONSE] if EMPTY_RESPONSE in options else next(said)
+        if EMPTY_RESPONSE in options:
+            refused.append((place, reply))
+        elif isinstance(reply, ResponseError):
+            annotate(reply, place + 1, args)
+            refused.append((place, reply))
+    results: Any = replies[-1]
+    if isinstance(results, ExecAbortError) and refused:
+        raise refused[0][1] from results
+    if isinstance(results, Exception):
+        raise results
+    if results is None:
+        raise WatchError("Watched variable changed.")
+    for place, reply in refused:
+        results.insert(place, reply)
+    if len(results) != len(stack):
+        raise ResponseError("Wrong number of response items from pipeline execution")
+    return list(results)
+
+
+def any_error(replies: list[Any]) -> bool:
+    """
+    Whether any of the replies is one.
+    """
+    return any(issubclass(kind, Exception) for kind in set(map(type, replies)))

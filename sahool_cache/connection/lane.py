@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any
 
@@ -152,7 +152,7 @@ class Lane:
         return future
 
     def submit_group(
-        self, chunks: Sequence[bytes], need: int, flips: frozenset[int] = frozenset()
+        self, chunks: Iterable[bytes], need: int, flips: frozenset[int] = frozenset()
     ) -> asyncio.Future[list[Any]]:
         """
         The future replies to several commands, written one after the other with nothing between.
@@ -162,8 +162,12 @@ class Lane:
             return future
         self._replies.expect(Group(future, need, flips))
         self._flush()
-        for chunk in chunks:
-            self._write(chunk)
+        try:
+            for chunk in chunks:
+                self._write(chunk)
+        except BaseException:
+            self.abort("a group was not sent as a whole")
+            raise
         self._note_congestion()
         return future
 

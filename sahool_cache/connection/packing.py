@@ -5,6 +5,7 @@ Arguments to bytes: hiredis packs, and what it does not take is encoded as redis
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any, cast
 
 from hiredis import pack_command
@@ -38,11 +39,27 @@ def pack(args: Sequence[Any]) -> bytes:
     return packed
 
 
-def pack_all(commands: Iterable[Sequence[Any]]) -> list[bytes]:
+def pack_all(commands: Sequence[tuple[Any, ...]], at_a_time: int) -> Iterable[bytes]:
     """
-    Each command packed; raises before the first is sent if any of them cannot be.
+    The commands packed, in pieces of so many. Raises before the first if any cannot be sent.
+
+    Where it is certain that all can be, each piece is packed when it is asked for: the first ones
+    can be under way meanwhile.
     """
-    return [pack(command) for command in commands]
+    pieces = (commands[i : i + at_a_time] for i in range(0, len(commands), at_a_time))
+    if _surely_sent(commands):
+        return (b"".join(map(pack_command, piece)) for piece in pieces)
+    return [b"".join(map(pack, piece)) for piece in pieces]
+
+
+def _surely_sent(commands: Iterable[tuple[Any, ...]]) -> bool:
+    """
+    Whether hiredis takes every argument as it is, whatever its value.
+    """
+    if not _PLAIN.issuperset(map(type, chain.from_iterable(commands))):
+        return False
+    texts = [arg for command in commands for arg in command if arg.__class__ is str]
+    return "".join(texts).isascii()  # then there is no lone surrogate
 
 
 def _encode(value: Any) -> bytes | str:

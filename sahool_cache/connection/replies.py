@@ -121,24 +121,21 @@ class Replies:
         while self._special:
             head: Any = queue[0]
             kind = head.__class__
-            flips = kind is Flipped or (kind is Group and len(head.replies) in head.flips)
+            if kind is Group:
+                if not self._take_group(head):
+                    return True
+                continue
             try:
-                reply: Any = self._flipped() if flips else self._as_asked()
+                reply: Any = self._flipped() if kind is Flipped else self._as_asked()
             except UnicodeDecodeError as error:
                 reply = error
             if reply is _NOT_YET:
                 return True
             if reply.__class__ is PushNotification:
-                confirms = kind is Subscribed and _text(reply[0]).endswith("subscribe")
-                if not confirms:
+                if kind is not Subscribed or not _text(reply[0]).endswith("subscribe"):
                     self._push(reply)
                     continue
                 reply = None
-            if kind is Group:
-                head.replies.append(reply)
-                if len(head.replies) < head.need:
-                    continue
-                head, reply = head.future, head.replies
             queue.popleft()
             self.answered += 1
             if kind in _SPECIAL:
@@ -149,6 +146,32 @@ class Replies:
                 else:
                     head.set_result(reply)
         return False
+
+    def _take_group(self, group: Group) -> bool:
+        """
+        Reads on within a group; whether it is complete, and gone.
+        """
+        replies, flips, as_asked = group.replies, group.flips, self._as_asked
+        while len(replies) < group.need:
+            gets = self._flipped if flips and len(replies) in flips else as_asked
+            try:
+                reply: Any = gets()
+            except UnicodeDecodeError as error:
+                reply = error
+            if reply is _NOT_YET:
+                return False
+            if reply.__class__ is PushNotification:
+                self._push(reply)
+                if not self.queue:  # the listener has ended the lane
+                    return True
+            else:
+                replies.append(reply)
+        self.queue.popleft()
+        self.answered += 1
+        self._special -= 1
+        if not group.done():
+            group.future.set_result(replies)
+        return True
 
     def _push(self, message: list[Any]) -> None:
         if self.on_push is not None:

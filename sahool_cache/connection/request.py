@@ -5,7 +5,7 @@ What is sent: one command, one that waits at the server, or several together.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from redis.exceptions import NoPermissionError
@@ -196,19 +196,19 @@ class Batch:
     """
 
     __slots__ = (
-        "_chunks", "_need", "cursor", "flips", "harmless", "name", "needs_own", "reads",
-        "repeatable", "transaction", "urgent", "writes",
+        "_chunks", "_repeatable", "commands", "cursor", "flips", "harmless", "name",
+        "needs_own", "reads", "transaction", "urgent", "writes",
     )  # fmt: skip
 
     def __init__(
         self,
-        commands: Sequence[Sequence[Any]],
+        commands: Sequence[tuple[Any, ...]],
         *,
         transaction: bool,
         reads: bool,
         harmless: bool,
         writes: bool,
-        repeatable: bool,
+        repeatable: Callable[[], bool],
         needs_own: bool = False,
         flips: frozenset[int] = frozenset(),
     ) -> None:
@@ -217,19 +217,26 @@ class Batch:
         self.reads = reads
         self.harmless = harmless
         self.writes = writes
-        self.repeatable = repeatable
+        self._repeatable = repeatable
+        self.commands = commands
         self.needs_own = needs_own
         self.cursor = self.urgent = False
         self.flips = flips
-        self._need = len(commands)
-        packed = pack_all(commands)  # all of them, so that a bad argument sends nothing
-        self._chunks = [b"".join(packed[i : i + CHUNK]) for i in range(0, len(packed), CHUNK)]
+        self._chunks: Iterable[bytes] | None = pack_all(commands, CHUNK)
+
+    @property
+    def repeatable(self) -> bool:
+        """
+        Whether all of it may run twice.
+        """
+        return self._repeatable()
 
     def submit(self, lane: Lane) -> asyncio.Future[list[Any]]:
         """
         The future replies.
         """
-        return lane.submit_group(self._chunks, self._need, self.flips)
+        chunks, self._chunks = self._chunks or pack_all(self.commands, CHUNK), None
+        return lane.submit_group(chunks, len(self.commands), self.flips)
 
     def ran(self, replies: list[Any]) -> bool:
         """

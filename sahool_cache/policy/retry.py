@@ -108,7 +108,6 @@ class Retry:
         Raises what the server refused with, `UnavailableError` when nothing was changed, and
         `OutcomeUnknownError` when something may have been.
         """
-        may_repeat = mode == "always" or (mode == "safe" and request.repeatable)
         in_doubt = False
         backoff = 0.0
         while True:
@@ -126,7 +125,7 @@ class Retry:
                 raise fault
             if verdict is Verdict.UNKNOWN:
                 in_doubt = in_doubt or not request.harmless
-                if not may_repeat and not request.harmless:
+                if not (request.harmless or _may_repeat(request, mode)):
                     raise _unknown(request, fault) from fault
             if mode == "never" or deadline.passed or not self._budget.take():
                 raise _give_up(
@@ -149,6 +148,10 @@ class Retry:
                     ) from fault
             backoff = min(BACKOFF_CAP, (backoff or BACKOFF_FIRST) * 2)
             fault = None
+
+
+def _may_repeat(request: Request, mode: Repeat) -> bool:
+    return mode == "always" or (mode == "safe" and request.repeatable)
 
 
 def _is_reply(fault: Exception) -> bool:

@@ -123,7 +123,7 @@ async def test_a_bad_argument_leaves_neither_bytes_nor_a_place_in_the_queue() ->
             reads=False,
             harmless=False,
             writes=True,
-            repeatable=True,
+            repeatable=lambda: True,
         ).submit(lane)
     second = lane.submit(b"B")
     await settle()

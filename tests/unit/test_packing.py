@@ -124,10 +124,21 @@ def test_no_refusal_tells_the_value() -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_a_batch_is_packed_whole_or_not_at_all() -> None:
-    assert pack_all([("GET", "a"), ("GET", "b")]) == [packed(b"GET", b"a"), packed(b"GET", b"b")]
+BAD = [None, True, [], "\ud800", 10**5000]
+
+
+@pytest.mark.parametrize("value", ["v", b"v", "\xe9", 1, 1.5, memoryview(b"v")])
+def test_a_batch_is_packed_in_pieces(value: Any) -> None:
+    commands = [("SET", f"k{number}", value) for number in range(5)]
+    pieces = list(pack_all(commands, 2))
+    assert pieces == [b"".join(map(pack, commands[i : i + 2])) for i in (0, 2, 4)]
+
+
+@pytest.mark.parametrize("bad", BAD, ids=[type(bad).__name__ for bad in BAD])
+def test_a_batch_with_one_bad_argument_is_refused_before_its_first_piece(bad: Any) -> None:
+    commands = [("GET", "a"), ("GET", b"b"), ("SET", "c", bad)]
     with pytest.raises(DataError):
-        pack_all([("GET", "a"), ("GET", None)])
+        pack_all(commands, 1)
 
 
 def view(value: bytes) -> memoryview:

@@ -133,7 +133,7 @@ def batch(*commands: tuple[Any, ...], transaction: bool = False) -> Batch:
         reads=False,
         harmless=False,
         writes=True,
-        repeatable=False,
+        repeatable=lambda: False,
     )
 
 
