@@ -17,17 +17,17 @@ from redis.backoff import NoBackoff
 from sahool_cache import RedisClient
 from sahool_cache.embedded import EmbeddedSentinel
 from sahool_cache.view import View
-from tests.commands.rows import hashes, keys, lists, server, streams, strings
+from tests.commands.rows import hashes, keys, lists, raw, server, streams, strings
 from tests.commands.rows.row import SEED, Row, described, loose, shape
 
-__all__ = ["COMPARE", "ROWS", "AnyClient", "Pair", "lent", "open_pair", "outcome"]
+__all__ = ["COMPARE", "ROWS", "AnyClient", "Pair", "called", "lent", "open_pair", "outcome"]
 
 AnyClient: TypeAlias = Any
 """Ours or redis-py's. Its annotations do not know that staged commands chain."""
 
 ROWS = [
     *(*strings.ROWS, *keys.ROWS, *hashes.ROWS),
-    *(*lists.ROWS, *streams.ROWS, *server.ROWS),
+    *(*lists.ROWS, *streams.ROWS, *server.ROWS, *raw.ROWS),
 ]
 COMPARE: dict[str, Callable[[Any], Any]] = {"exact": described, "shape": shape, "loose": loose}
 
@@ -59,7 +59,7 @@ class Pair:
         """
         What the call gives or raises, and the digest of the data after it.
         """
-        call = call or _by_method
+        call = call or called
         await self.direct.execute_command("EVAL", _SEEDING, 0)
         for command in row.given:
             await self.direct.execute_command(*command)
@@ -68,7 +68,10 @@ class Pair:
         return result, digest
 
 
-def _by_method(client: Any, row: Row) -> Any:
+def called(client: Any, row: Row) -> Any:
+    """
+    What the row's method gives, not awaited.
+    """
     return getattr(client, row.method)(*row.args, **row.options)
 
 
