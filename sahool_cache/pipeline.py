@@ -108,7 +108,7 @@ class Pipeline(RedisPipeline):
 
         Raises `WatchError` when that connection is lost: the watch is gone, start again.
         """
-        chain = await self._chain()
+        chain = await self._caller.ready()
         request = Single(args, flipped=self._caller.flips(options))
         deadline = self._caller.options.deadline()
         try:
@@ -121,6 +121,10 @@ class Pipeline(RedisPipeline):
         except (LaneLost, Expired, DialFailed, ConnectionError) as fault:
             await self.reset()
             raise WatchError(f"the connection that watched was lost ({fault})") from fault
+        except ResponseError:
+            if EMPTY_RESPONSE in options:
+                return options[EMPTY_RESPONSE]
+            raise
         self.watching = request.name != "UNWATCH" and (self.watching or request.name == "WATCH")
         return await self._caller.shape(args[0], reply, options)
 
@@ -146,9 +150,6 @@ class Pipeline(RedisPipeline):
             await chain.attempts.after_write(borrowed, request, options, sent_to, reply, deadline)
         return reply
 
-    async def _chain(self) -> Chain:
-        return await self._caller.ready()
-
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
         """
         The replies to all staged commands, in order; one round trip.
@@ -159,7 +160,7 @@ class Pipeline(RedisPipeline):
         if not self.command_stack and not self.watching:
             return []
         try:
-            chain = await self._chain()
+            chain = await self._caller.ready()
             stack = cast("list[Staged]", self.command_stack)
             if self.is_transaction or self.explicit_transaction:
                 replies = await self._execute_as_transaction(chain, stack)
