@@ -20,15 +20,31 @@ from sahool_cache.view import View
 from tests.commands.rows import hashes, keys, lists, raw, server, streams, strings
 from tests.commands.rows.row import SEED, Row, described, loose, shape
 
-__all__ = ["COMPARE", "ROWS", "AnyClient", "Pair", "called", "lent", "open_pair", "outcome"]
+__all__ = [
+    "COMPARE",
+    "KINDS",
+    "ROWS",
+    "AnyClient",
+    "Pair",
+    "called",
+    "lent",
+    "open_pair",
+    "outcome",
+]
 
 AnyClient: TypeAlias = Any
 """Ours or redis-py's. Its annotations do not know that staged commands chain."""
 
-ROWS = [
-    *(*strings.ROWS, *keys.ROWS, *hashes.ROWS),
-    *(*lists.ROWS, *streams.ROWS, *server.ROWS, *raw.ROWS),
-]
+KINDS: dict[str, list[Row]] = {
+    "strings": strings.ROWS,
+    "keys": keys.ROWS,
+    "hashes": hashes.ROWS,
+    "lists": lists.ROWS,
+    "streams": streams.ROWS,
+    "server": server.ROWS,
+    "raw": raw.ROWS,
+}
+ROWS = [row for rows in KINDS.values() for row in rows]
 COMPARE: dict[str, Callable[[Any], Any]] = {"exact": described, "shape": shape, "loose": loose}
 
 

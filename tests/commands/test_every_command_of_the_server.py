@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -108,16 +109,27 @@ async def arities(pair: Pair) -> dict[str, int]:
     return {info[0].decode().upper().replace("|", " "): abs(info[1]) for info in every}
 
 
-async def compared(pair: Pair, row: Row) -> bool:
+class Compared:
     """
-    Whether the call succeeds; fails where it does not end as redis-py's.
+    How some calls end, which are to end as redis-py's.
     """
-    expected, data = await pair.effect(pair.theirs, row)
-    given, our_data = await pair.effect(pair.ours, row)
-    seen = COMPARE[row.compare]
-    assert seen(given) == seen(expected), row.id
-    assert our_data == data or row.compare != "exact", row.id
-    return not isinstance(expected, Exception)
+
+    def __init__(self) -> None:
+        self.sent: set[str] = set()
+        self.succeeded: set[str] = set()
+        self.differing: list[tuple[str, Any, Any]] = []
+
+    async def add(self, pair: Pair, row: Row, names: set[str]) -> None:
+        """
+        Calls the row on both clients.
+        """
+        expected, data = await pair.effect(pair.theirs, row)
+        given, our_data = await pair.effect(pair.ours, row)
+        seen = COMPARE[row.compare]
+        if seen(given) != seen(expected) or (our_data != data and row.compare == "exact"):
+            self.differing.append((row.id, seen(given), seen(expected)))
+        self.sent |= names
+        self.succeeded |= set() if isinstance(expected, Exception) else names
 
 
 def known(commands: tuple[Words, ...], listed: set[str]) -> bool:
@@ -128,36 +140,33 @@ async def test_every_command_is_compared_in_a_call_that_succeeds_and_ends_as_red
     pair: Pair, listed: set[str]
 ) -> None:
     assert len(listed) > 350
-    sent: set[str] = set()
-    succeeded: set[str] = set()
+    ends = Compared()
     for row in ROWS:
         if not known(row.given, listed):
             continue
         names = {name if name in listed else name.split()[0] for name in await sent_by(row)}
-        sent |= names
-        succeeded |= names if await compared(pair, row) else set()
+        await ends.add(pair, row, names)
+    assert ends.differing == []
     refused = {name for name in listed if name in SPECS and SPECS[name].own is not None}
-    assert listed - sent - refused == set(), "these have no row: see rows/raw.py"
-    failed = listed - succeeded - refused - (set() if BUNDLED in listed else CLUSTER_ONLY)
+    assert listed - ends.sent - refused == set(), "these have no row: see rows/raw.py"
+    failed = listed - ends.succeeded - refused - (set() if BUNDLED in listed else CLUSTER_ONLY)
     assert failed == ONLY_ERRORS.keys() & listed
-    assert refused & sent == set()
+    assert refused & ends.sent == set()
 
 
 async def test_what_changes_its_connection_ends_as_redis_pys_on_one_of_its_own(
     pair: Pair, listed: set[str]
 ) -> None:
-    sent: set[str] = set()
-    succeeded: set[str] = set()
+    ends = Compared()
     for row in ON_ONE_CONNECTION:
-        names = await sent_by(row)
-        sent |= names
         async with pair.theirs.client() as theirs, pair.ours.client() as ours:
             on_one = Pair(ours=ours, theirs=theirs, direct=pair.direct)
-            succeeded |= names if await compared(on_one, row) else set()
+            await ends.add(on_one, row, await sent_by(row))
         await pair.theirs.connection_pool.disconnect()  # it would be lent again as it is
+    assert ends.differing == []
     refused = {name for name in listed if name in SPECS and SPECS[name].own is not None}
-    assert refused - sent == LEFT_OUT.keys() & listed, "see ON_ONE_CONNECTION in rows/raw.py"
-    failed = (refused & sent) - succeeded - (set() if BUNDLED in listed else CLUSTER_ONLY)
+    assert refused - ends.sent == LEFT_OUT.keys() & listed, "see ON_ONE_CONNECTION in rows/raw.py"
+    failed = (refused & ends.sent) - ends.succeeded - (set() if BUNDLED in listed else CLUSTER_ONLY)
     assert failed == ONLY_ERRORS_ON_ONE.keys() & listed
 
 
