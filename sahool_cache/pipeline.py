@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from redis.asyncio.client import Pipeline as RedisPipeline
 from redis.client import EMPTY_RESPONSE
-from redis.exceptions import WatchError
+from redis.exceptions import ResponseError, WatchError
 
 from sahool_cache.caller import PLAIN, SHAPED, Caller
 from sahool_cache.commands import Spec
@@ -124,7 +124,7 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
 
         Raises `WatchError` when that connection is lost: the watch is gone, start again.
         """
-        chain = await self._chain()
+        chain = await self._caller.ready()
         request = Single(args, flipped=self._caller.flips(options))
         deadline = self._caller.options.deadline()
         try:
@@ -137,6 +137,10 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
         except (LaneLost, Expired, DialFailed, ConnectionError) as fault:
             await self.reset()
             raise WatchError(f"the connection that watched was lost ({fault})") from fault
+        except ResponseError:
+            if EMPTY_RESPONSE in options:
+                return options[EMPTY_RESPONSE]
+            raise
         self.watching = request.name != "UNWATCH" and (self.watching or request.name == "WATCH")
         reply = self._caller.shape(args[0], reply, options)
         return await reply if isawaitable(reply) else reply
@@ -163,9 +167,6 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
             await chain.attempts.after_write(borrowed, request, options, sent_to, reply, deadline)
         return reply
 
-    async def _chain(self) -> Chain:
-        return await self._caller.ready()
-
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
         """
         The replies to all staged commands, in order; one round trip.
@@ -176,7 +177,7 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
         if not self.command_stack and not self.watching:
             return []
         try:
-            chain = await self._chain()
+            chain = await self._caller.ready()
             stack = self.command_stack
             if self.is_transaction or self.explicit_transaction:
                 replies = await self._execute_as_transaction(chain, stack)

@@ -5,13 +5,17 @@ SET without redis-py's detour: looking at the arguments costs it more than us al
 from __future__ import annotations
 
 from functools import wraps
+from inspect import unwrap
 from typing import TYPE_CHECKING, Any, Literal
 
 from redis.commands import AsyncCoreCommands
+from redis.utils import warn_experimental_arg_usage
 
 __all__ = ["QuickSet"]
 
 _COMMON = frozenset({"ex", "nx", "xx"})
+_EXPERIMENTAL = ("ifeq", "ifne", "ifdeq", "ifdne")
+_redis_py_set: Any = unwrap(AsyncCoreCommands.set)  # its wrapper's warning would point to this file
 
 
 class QuickSet(AsyncCoreCommands):
@@ -24,13 +28,20 @@ class QuickSet(AsyncCoreCommands):
     if not TYPE_CHECKING:  # redis-py's overloads stay in sight
 
         @wraps(AsyncCoreCommands.set)
-        def set(self, name: Any, value: Any, *rest: Any, **options: Any) -> Any:  # noqa: D102
-            if not (rest or options):
-                return self.execute_command("SET", name, value)
-            if not rest and _COMMON.issuperset(options):
+        def set(self, *args: Any, **options: Any) -> Any:  # noqa: D102
+            if len(args) == 2:
+                if not options:
+                    return self.execute_command("SET", *args)
                 ex, nx, xx = options.get("ex"), options.get("nx"), options.get("xx")
-                if not (nx and xx) and (ex is None or ex.__class__ is int):
+                if (
+                    _COMMON.issuperset(options)
+                    and not (nx and xx)
+                    and (ex is None or ex.__class__ is int)
+                ):
                     when = ("NX",) if nx else ("XX",) if xx else ()
                     lives = () if ex is None else ("EX", ex)
-                    return self.execute_command("SET", name, value, *when, *lives)
-            return super().set(name, value, *rest, **options)
+                    return self.execute_command("SET", *args, *when, *lives)
+            for place, condition in enumerate(_EXPERIMENTAL, start=10):
+                if condition in options or len(args) > place:
+                    warn_experimental_arg_usage(condition, "set", stacklevel=3)
+            return _redis_py_set(self, *args, **options)

@@ -21,7 +21,11 @@ def calm() -> Iterator[EmbeddedSentinel]:
     """
     One group for all tests of a file, which do it no harm.
     """
-    group = EmbeddedSentinel(replicas=2, down_after=3.0)  # a busy machine is no fault
+    group = EmbeddedSentinel(
+        replicas=2,
+        down_after=3.0,  # a busy machine is no fault
+        server_config={"hz": 100},  # the server's clock ends waits: 10 ms late, not 100
+    )
     asyncio.run(group.open())
     yield group
     asyncio.run(group.aclose())

@@ -78,6 +78,10 @@ async def pair(request: pytest.FixtureRequest, calm: EmbeddedSentinel) -> AsyncI
         yield pair
 
 
+# Asked for bytes by a client that is set up so, test_every_command_of_the_server.py calls them all.
+@pytest.mark.parametrize(
+    "pair", [(True, True), (True, False)], ids=["str", "bytes-by-option"], indirect=True
+)
 @pytest.mark.parametrize("row", ROWS, ids=[row.id for row in ROWS])
 async def test_the_result_and_the_effect_equal_redis_py(pair: Pair, row: Row) -> None:
     expected, data = await pair.effect(pair.theirs, row)

@@ -87,6 +87,7 @@ async def test_between_watch_and_multi_commands_reply_at_once(redis: AnyClient) 
         await pipe.watch("n")
         assert await pipe.set("o", b"1") is True
         assert await pipe.hgetall("none") == {}
+        assert await pipe.mget([]) == []
         with pytest.raises(ResponseError, match="WRONGTYPE"):
             await pipe.lpush("o", 1)
         with pytest.raises(NeedsOwnConnectionError):
