@@ -27,7 +27,7 @@ from sahool_cache.events import Event
 from sahool_cache.incident import Incident
 from sahool_cache.observers import Observer
 from sahool_cache.routing.topology import Topology
-from sahool_cache.settings import RedisSettings, TLSSettings
+from sahool_cache.settings import NearCacheSettings, RedisSettings, TLSSettings
 
 __all__ = [
     "Address",
@@ -38,6 +38,7 @@ __all__ = [
     "Incident",
     "LoginFailedError",
     "MasterUnknownError",
+    "NearCacheSettings",
     "NeedsOwnConnectionError",
     "NoReplicaError",
     "NotDurableError",

@@ -15,12 +15,14 @@ from redis._parsers.encoders import Encoder
 from redis._parsers.helpers import parse_set_result
 from redis.client import EMPTY_RESPONSE, NEVER_DECODE
 from redis.commands import AsyncRedisModuleCommands
-from redis.exceptions import DataError, ResponseError
+from redis.exceptions import ResponseError
 
-from sahool_cache.commands import SPECS, lookup
-from sahool_cache.connection.packing import pack
+from sahool_cache.commands import SPECS, Spec, lookup
+from sahool_cache.connection.packing import ArgumentEncoder, pack
 from sahool_cache.connection.request import Blocking, Confirmation, Single
 from sahool_cache.errors import NeedsOwnConnectionError, ReadOnlyViewError
+from sahool_cache.near_cache import CACHED, ELSEWHERE, NearCache
+from sahool_cache.policy.deadline import Deadline
 from sahool_cache.quick_set import QuickSet
 from sahool_cache.replica_reads import ReplicaReads
 from sahool_cache.wiring.chain import Chain
@@ -51,6 +53,7 @@ class Owner(Protocol):
     """
 
     chain: Chain | None
+    near_cache: NearCache | None
     decode_responses: bool
     response_callbacks: dict[str, Callback]
 
@@ -59,14 +62,6 @@ class Owner(Protocol):
         The running machinery, started if need be.
         """
         ...
-
-
-class _Encoder(Encoder):
-    def encode(self, value: Any) -> Any:
-        try:
-            return super().encode(value)
-        except ValueError as error:  # a lone surrogate, or an int that Python refuses to print
-            raise DataError(f"An argument cannot be sent: {type(error).__name__}") from None
 
 
 class Caller(QuickSet, ReplicaReads, AsyncRedisModuleCommands):  # type: ignore[misc]  # redis-py's two disagree
@@ -100,11 +95,22 @@ class Caller(QuickSet, ReplicaReads, AsyncRedisModuleCommands):  # type: ignore[
         The value at key `name`, or None; one round trip.
         """
         # The quick way of `execute_command`, written out for the commonest command of all.
+        near = self._owner.near_cache
+        if near is not None and self._reads_direct and not use_slave:
+            entry = near.entries.get(name) if name.__class__ is str else None
+            if entry is not None and "GET" not in self.response_callbacks:
+                now = near.now()
+                if now < entry.expires and now < entry.shelf.trusted:
+                    near.hits += 1
+                    entry.used = True
+                    held: bytes | str | None = entry.reply
+                    return held
         chain = self._owner.chain
         lane = chain.fleet.hot if chain is not None and self._reads_direct else None
         if (
             chain is None
             or lane is None
+            or near is not None
             or use_slave
             or name.__class__ not in TEXT
             or get_ident() != chain.thread
@@ -144,6 +150,9 @@ class Caller(QuickSet, ReplicaReads, AsyncRedisModuleCommands):  # type: ignore[
         chain = self._owner.chain
         if spec is None or chain is None or not self._quick:
             return await self._execute(args, options)
+        near = self._owner.near_cache
+        if near is not None and name in CACHED:
+            return await self._execute(args, options)
         if spec.reads and self._reads_elsewhere:
             lane = chain.servers.quick_reader() if self.options.read_from != "nearest" else None
         elif spec.reads or self._writes_quick:
@@ -163,6 +172,8 @@ class Caller(QuickSet, ReplicaReads, AsyncRedisModuleCommands):  # type: ignore[
         else:
             if lane.heard_at - started > chain.slow_threshold:
                 chain.told(name, lane.heard_at - started)
+        if near is not None and spec.writes:
+            near.wrote((args,))
         if name in self.response_callbacks:
             reply = self.shape(name, reply, options)
             if reply.__class__ not in SHAPED and inspect.isawaitable(reply):
@@ -193,29 +204,50 @@ class Caller(QuickSet, ReplicaReads, AsyncRedisModuleCommands):  # type: ignore[
                 f"{spec.name} is no read that a replica may serve, and this view only reads"
             )
         chain = await self.ready()
-        flipped = self.flips(options)
-        seconds = spec.wait(canonical[len(spec.words) :]) if spec.wait is not None else None
         started = chain.now()
-        call = self.options
-        deadline = call.deadline(waits=seconds)
-        if seconds is None:
-            request = Single(args, flipped=flipped)
-        else:
-            kind = Confirmation if spec.name in ("WAIT", "WAITAOF") else Blocking
-            request = kind(args, seconds, flipped=flipped)
-            if not seconds:  # waits without end, so it follows the master wherever it goes
-                call = replace(call, retry="always")
-        try:
-            reply = await chain.send(request, call, deadline=deadline)
-        except ResponseError:
-            if EMPTY_RESPONSE in options:
-                return options[EMPTY_RESPONSE]
-            raise
+        seconds = spec.wait(canonical[len(spec.words) :]) if spec.wait is not None else None
+        deadline = self.options.deadline(waits=seconds)
+        reply = await self._held(spec, canonical, options, deadline)
+        if reply is ELSEWHERE:
+            try:
+                reply = await self._ask(chain, args, options, seconds, deadline)
+            except ResponseError:
+                if EMPTY_RESPONSE in options:
+                    return options[EMPTY_RESPONSE]
+                raise
         took = chain.now() - started - (seconds or 0.0)
         if took > chain.slow_threshold and seconds != 0:
             chain.told(spec.name, took, deadline.waited)
         reply = self.shape(args[0], reply, options)
         return await reply if inspect.isawaitable(reply) else reply
+
+    async def _ask(
+        self,
+        chain: Chain,
+        args: tuple[Any, ...],
+        options: dict[str, Any],
+        seconds: float | None,
+        deadline: Deadline,
+    ) -> Any:
+        call, flipped = self.options, self.flips(options)
+        if seconds is None:
+            return await chain.send(Single(args, flipped=flipped), call, deadline=deadline)
+        if not seconds:  # waits without end, so it follows the master wherever it goes
+            call = replace(call, retry="always")
+        kind = Confirmation if lookup(args)[0].name in ("WAIT", "WAITAOF") else Blocking
+        request = kind(args, seconds, flipped=flipped)
+        return await chain.send(request, call, deadline=deadline)
+
+    async def _held(
+        self, spec: Spec, args: tuple[Any, ...], options: dict[str, Any], deadline: Deadline
+    ) -> Any:
+        """
+        The reply out of the near cache, or `ELSEWHERE`.
+        """
+        near = self._owner.near_cache
+        if near is None or spec.name not in CACHED or self.options.bound or self.flips(options):
+            return ELSEWHERE
+        return await near.read((spec.name, *args[1:]), self.options.read_from, deadline)
 
     def shape(self, name: Any, reply: Any, options: dict[str, Any]) -> Any:
         """
@@ -250,7 +282,7 @@ class Caller(QuickSet, ReplicaReads, AsyncRedisModuleCommands):  # type: ignore[
         """
         redis-py's encoder with this caller's way of decoding.
         """
-        return _Encoder("utf-8", "strict", self._decode)
+        return ArgumentEncoder("utf-8", "strict", self._decode)
 
     def get_connection_kwargs(self) -> dict[str, Any]:
         """

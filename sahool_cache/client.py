@@ -8,6 +8,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import timedelta
 from random import Random
 from types import TracebackType
@@ -18,6 +19,7 @@ from redis._parsers.helpers import get_response_callbacks  # type: ignore[attr-d
 from sahool_cache import health
 from sahool_cache.errors import ClientClosedError
 from sahool_cache.incident import Incident
+from sahool_cache.near_cache import NearCache
 from sahool_cache.observers import Events, EventStream, LoggingObserver, Observer
 from sahool_cache.policy.deadline import Deadline
 from sahool_cache.recorder import Recorder
@@ -55,6 +57,7 @@ class RedisClient(View):
         if not isinstance(self.settings, RedisSettings):
             raise TypeError("pass RedisSettings, or use RedisClient.from_url(...)")
         self.chain: Chain | None = None
+        self.near_cache: NearCache | None = None
         self.decode_responses = self.settings.decode_responses
         self.response_callbacks = dict(
             get_response_callbacks(user_protocol=None, legacy_responses=True)
@@ -149,7 +152,7 @@ class RedisClient(View):
                 "this RedisClient serves another event loop; make one client per loop, "
                 "or let get_redis_client() do so"
             )
-        self.chain = self._supervisor = self._settled = None
+        self.chain = self.near_cache = self._supervisor = self._settled = None
 
     def _start(self) -> Chain:
         dialler = self._dialler or NetworkDialler(self.settings)
@@ -162,6 +165,11 @@ class RedisClient(View):
         )
         self._pid = os.getpid()
         self.chain = chain
+        limits = self.settings.near_cache_limits
+        if limits is not None:
+            chain.own_writes = self.near_cache = NearCache(
+                chain.fleet, self.settings, limits, dialler, self._random
+            )
         self._supervisor = asyncio.create_task(chain.fleet.run(), name="sahool_cache.client")
         self._supervisor.add_done_callback(self._ended)
         self._settled = asyncio.create_task(chain.servers.settled(), name="sahool_cache.settle")
@@ -178,7 +186,7 @@ class RedisClient(View):
             if self.chain is not None:
                 self.chain.servers.closed = True
                 self.chain.fleet.line.wake()
-            self.chain = self._supervisor = None
+            self.chain = self.near_cache = self._supervisor = None
 
     async def aclose(self) -> None:
         """
@@ -190,7 +198,7 @@ class RedisClient(View):
         if self.chain is not None and not self.chain.here():
             self._leave(self.chain)
         self._closed = True
-        chain, self.chain = self.chain, None
+        chain, self.chain, self.near_cache = self.chain, None, None
         supervisor, self._supervisor = self._supervisor, None
         settled, self._settled = self._settled, None
         self._events.end_streams()
@@ -272,7 +280,9 @@ class RedisClient(View):
         """
         if self.chain is None:
             return health.no_stats(self.topology)
-        return health.client_stats(self.chain)
+        stats = health.client_stats(self.chain)
+        near = self.near_cache
+        return stats if near is None else replace(stats, near_cache=near.stats())
 
     async def health_check(self) -> dict[str, Any]:
         """

@@ -15,6 +15,7 @@ __all__ = [
     "FenceRaised",
     "LaneTiming",
     "MasterChanged",
+    "NearCacheFlushed",
     "NodeDown",
     "NodeQuiet",
     "NodeUp",
@@ -193,3 +194,14 @@ class LaneTiming(Event):
     node: Address
     rtt: float | None
     in_flight: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NearCacheFlushed(Event):
+    """
+    The near cache has forgotten the `entries` that it had of that server, and begins anew.
+    """
+
+    node: Address
+    why: str
+    entries: int

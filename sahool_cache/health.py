@@ -16,6 +16,7 @@ from sahool_cache.address import Address
 from sahool_cache.connection.figures import NodeStats
 from sahool_cache.connection.request import Single
 from sahool_cache.events import MasterChanged
+from sahool_cache.near_cache import NearCacheStats
 from sahool_cache.policy.deadline import Deadline
 from sahool_cache.routing.topology import Topology
 from sahool_cache.wiring.chain import Chain
@@ -48,6 +49,7 @@ class ClientStats:
     repeats: int
     failovers: int
     last_failover: MasterChanged | None
+    near_cache: NearCacheStats | None = None
 
 
 def client_stats(chain: Chain) -> ClientStats:

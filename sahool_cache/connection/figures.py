@@ -4,7 +4,9 @@ What a node is told, and what it tells: plain values.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from sahool_cache.address import Address
 
@@ -14,7 +16,7 @@ __all__ = ["LaneOptions", "NodeStats"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneOptions:
     """
-    What every lane of a client has in common; seconds.
+    What every lane of a client has in common; seconds. `on_push` hears what nobody asked for.
     """
 
     count: int = 1
@@ -22,6 +24,7 @@ class LaneOptions:
     quiet_after: float = 0.2
     silence_limit: float = 5.0
     decode: bool = False
+    on_push: Callable[[list[Any]], None] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -134,6 +134,7 @@ class Node:
                 quiet_after=self._options.quiet_after,
                 silence_limit=self._options.silence_limit,
                 decode=self._options.decode,
+                on_push=self._options.on_push,
                 on_change=self._lane_changed,
             )
         except (DialFailed, OSError) as error:  # TimeoutError, when abort() ended it, is one

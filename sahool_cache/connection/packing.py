@@ -9,9 +9,10 @@ from itertools import chain
 from typing import Any, cast
 
 from hiredis import pack_command
+from redis._parsers.encoders import Encoder
 from redis.exceptions import DataError
 
-__all__ = ["pack", "pack_all"]
+__all__ = ["ArgumentEncoder", "pack", "pack_all"]
 
 _PLAIN = frozenset({bytes, str, float})
 """Types that hiredis packs by itself, whatever their value."""
@@ -78,3 +79,18 @@ def _encode(value: Any) -> bytes | str:
         f"Invalid input of type: {type(value).__name__!r}. "
         "Convert to a bytes, string, int or float first."
     )
+
+
+class ArgumentEncoder(Encoder):
+    """
+    redis-py's encoder, for its own classes; what cannot be sent is a `DataError`.
+    """
+
+    def encode(self, value: Any) -> Any:
+        """
+        The value as bytes.
+        """
+        try:
+            return super().encode(value)
+        except ValueError as error:  # a lone surrogate, or an int that Python refuses to print
+            raise DataError(f"An argument cannot be sent: {type(error).__name__}") from None

@@ -48,6 +48,13 @@ class Single:
         return self.spec.name
 
     @property
+    def commands(self) -> Sequence[Sequence[Any]]:
+        """
+        What it consists of.
+        """
+        return (self.args,)
+
+    @property
     def reads(self) -> bool:
         """
         Whether a replica may serve it.

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 from sahool_cache.settings.fields import AddressMap, Durability, ReadFrom, durability
 from sahool_cache.settings.model import RedisSettings
+from sahool_cache.settings.near_cache import NearCacheSettings
 from sahool_cache.settings.tls import TLSSettings, ssl_context
 
 __all__ = [
     "AddressMap",
     "Durability",
+    "NearCacheSettings",
     "ReadFrom",
     "RedisSettings",
     "TLSSettings",

@@ -40,9 +40,11 @@ from sahool_cache.settings.fields import (
     Username,
     without_input,
 )
-from sahool_cache.settings.names import flat_names, refuse_unknown
+from sahool_cache.settings.names import GROUPS, flat_names, refuse_unknown
+from sahool_cache.settings.near_cache import NearCacheChoice, NearCacheSettings, read_near_cache
 from sahool_cache.settings.sources import ISOLATED, NOT_FIELDS, URL, layers
-from sahool_cache.settings.tls import TLSChoice, read_tls, tls_layer
+from sahool_cache.settings.switch import as_layer
+from sahool_cache.settings.tls import TLSChoice, read_tls
 
 __all__ = ["RedisSettings"]
 
@@ -140,6 +142,11 @@ class RedisSettings(BaseSettings):
     durability_timeout: Duration = Field(
         default=0.1, description="Seconds that the replicas may take to confirm a write."
     )
+    near_cache: NearCacheChoice = Field(
+        default=False,
+        description="Whether replies to reads are kept in this process until the server says that "
+        "they have changed: true, false, or `NearCacheSettings`.",
+    )
     lanes: Count = Field(
         default=1,
         ge=1,
@@ -186,8 +193,8 @@ class RedisSettings(BaseSettings):
 
     def __init__(self, **settings: Any) -> None:
         refuse_unknown(sorted(settings.keys() - NOT_FIELDS), type(self).model_fields)
-        for name in {"tls", "sentinel_tls"} & settings.keys():
-            settings[name] = tls_layer(settings[name])
+        for name in GROUPS.keys() & settings.keys():
+            settings[name] = as_layer(settings[name])
         try:
             super().__init__(**settings)
         except UnicodeDecodeError as error:  # it has the whole file in it, with the passwords
@@ -202,8 +209,8 @@ class RedisSettings(BaseSettings):
         Returns the settings of ``redis+sentinel://user:password@host:port,host/master-name/db``.
 
         ``rediss+sentinel://`` turns TLS on, to sentinels too. Any setting may be a parameter
-        (``?read_from=nearest``), and those of `TLSSettings` are ``tls_<field>`` and
-        ``sentinel_tls_<field>`` (``?tls_ca_file=ca.pem``). The URL takes the place of
+        (``?read_from=nearest``), and those of `TLSSettings` and `NearCacheSettings` are
+        ``<setting>_<field>`` (``?tls_ca_file=ca.pem``). The URL takes the place of
         ``REDIS_URL``; what it leaves open comes from the other sources. Raises `ValueError` that
         names the part which is wrong.
         """
@@ -277,10 +284,25 @@ class RedisSettings(BaseSettings):
     def _read_tls(cls, value: object) -> object:
         return read_tls(value)
 
+    @field_validator("near_cache", mode="before")
+    @classmethod
+    def _read_near_cache(cls, value: object) -> object:
+        return read_near_cache(value)
+
     @field_validator("lanes")
     @classmethod
     def _leaves_room(cls, lanes: int, info: ValidationInfo) -> int:
         most = info.data.get("max_connections")
-        if most is not None and lanes >= most:
+        taken = bool(info.data.get("near_cache"))  # it has a connection of its own
+        if most is not None and lanes + taken >= most:
             raise ValueError(f"must be less than max_connections, which is {most}")
         return lanes
+
+    @property
+    def near_cache_limits(self) -> NearCacheSettings | None:
+        """
+        What the near cache keeps; None where there is none.
+        """
+        if isinstance(self.near_cache, NearCacheSettings):
+            return self.near_cache
+        return NearCacheSettings() if self.near_cache else None

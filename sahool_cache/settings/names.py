@@ -8,18 +8,27 @@ from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from sahool_cache.settings.tls import TLSSettings, tls_layer
+from pydantic import BaseModel
 
-__all__ = ["flat_names", "nest", "refuse_unknown"]
+from sahool_cache.settings.near_cache import NearCacheSettings
+from sahool_cache.settings.switch import as_layer
+from sahool_cache.settings.tls import TLSSettings
 
-_TLS = ("tls", "sentinel_tls")
+__all__ = ["GROUPS", "flat_names", "nest", "refuse_unknown"]
+
+GROUPS: dict[str, type[BaseModel]] = {
+    "tls": TLSSettings,
+    "sentinel_tls": TLSSettings,
+    "near_cache": NearCacheSettings,
+}
+"""Settings that have details: ``tls_ca_file``, ``near_cache_ttl``."""
 
 
 def flat_names(fields: Iterable[str]) -> tuple[str, ...]:
     """
-    Returns the fields, and those of `TLSSettings` as ``tls_<field>`` and ``sentinel_tls_<field>``.
+    Returns the fields, and each group's details as ``<group>_<field>``.
     """
-    details = (f"{group}_{name}" for group in _TLS for name in TLSSettings.model_fields)
+    details = (f"{group}_{name}" for group, kind in GROUPS.items() for name in kind.model_fields)
     return (*fields, *details)
 
 
@@ -27,16 +36,16 @@ def nest(texts: Mapping[str, str]) -> dict[str, Any]:
     """
     Returns the texts by field: ``tls_ca_file`` becomes ``{"tls": {"ca_file": ...}}``.
 
-    A detail of TLS turns TLS on, unless the same source says that it is off.
+    A detail of a group turns it on, unless the same source says that it is off.
     """
     nested: dict[str, Any] = dict(texts)
-    for group in _TLS:
+    for group, kind in GROUPS.items():
         details = {
             name: nested.pop(f"{group}_{name}")
-            for name in TLSSettings.model_fields
+            for name in kind.model_fields
             if f"{group}_{name}" in nested
         }
-        switch = tls_layer(nested.get(group, bool(details)))
+        switch = as_layer(nested.get(group, bool(details)))
         if group in nested or details:
             nested[group] = details if switch == {} else switch
     return nested

@@ -14,7 +14,6 @@ from pydantic import (
     Field,
     ModelWrapValidatorHandler,
     SecretStr,
-    TypeAdapter,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -22,8 +21,9 @@ from pydantic import (
 )
 
 from sahool_cache.settings.fields import Secret, without_input
+from sahool_cache.settings.switch import read_switch
 
-__all__ = ["TLSChoice", "TLSSettings", "read_tls", "ssl_context", "tls_layer"]
+__all__ = ["TLSChoice", "TLSSettings", "read_tls", "ssl_context"]
 
 
 class TLSSettings(BaseModel):
@@ -131,7 +131,6 @@ class TLSSettings(BaseModel):
         return context
 
 
-_BOOL = TypeAdapter(bool)
 TLSChoice = bool | TLSSettings | None
 
 
@@ -156,25 +155,7 @@ def read_tls(value: object) -> object:
         return TLSSettings(**value) if value else True
     if value is None or isinstance(value, TLSSettings):
         return value
-    return _switch(value)
-
-
-def tls_layer(value: object) -> object:
-    """
-    Returns "on" as an empty dict, which takes its details from the sources of lower rank.
-    """
-    try:
-        switch = _switch(value)
-    except ValueError:
-        return value  # details, or an error that the field will name
-    return {} if switch else False
-
-
-def _switch(value: object) -> bool:
-    try:
-        return _BOOL.validate_python(value)
-    except ValidationError:
-        raise ValueError("write true, false, or TLSSettings") from None
+    return read_switch(value, "TLSSettings")
 
 
 def _bare_context() -> ssl.SSLContext:

@@ -7,8 +7,9 @@ from __future__ import annotations
 import asyncio
 from _thread import get_ident
 from asyncio import _get_running_loop
+from collections.abc import Iterable, Sequence
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 from redis.exceptions import ReadOnlyError
 
@@ -27,7 +28,19 @@ from sahool_cache.wiring.fleet import Fleet
 from sahool_cache.wiring.options import CallOptions
 from sahool_cache.wiring.servers import Servers
 
-__all__ = ["Chain"]
+__all__ = ["Chain", "OwnWrites"]
+
+
+class OwnWrites(Protocol):
+    """
+    Must know what this client has written.
+    """
+
+    def wrote(self, commands: Iterable[Sequence[Any]]) -> None:
+        """
+        Takes note of commands that ran.
+        """
+        ...
 
 
 class Chain:
@@ -56,6 +69,7 @@ class Chain:
         )
         self.slow_threshold = settings.slow_threshold or float("inf")
         self.attempts = Attempts(self.fleet, self.servers, recorder)
+        self.own_writes: OwnWrites | None = None
         self._recorder = recorder
         self._settling = False
 
@@ -86,7 +100,15 @@ class Chain:
             raise
         if request.writes:
             self._recorder.wrote(self.now())
+            self.wrote(request)
         return reply
+
+    def wrote(self, request: Single | Batch) -> None:
+        """
+        Takes note of a write of our own that ran.
+        """
+        if self.own_writes is not None:
+            self.own_writes.wrote(request.commands)
 
     def _pulse(self) -> None:
         self._recorder.pulse(self.now(), self.fleet.timings())

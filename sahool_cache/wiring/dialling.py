@@ -83,7 +83,8 @@ class NetworkDialler:
         How to open a lane to that server, and its pool of exclusive connections.
         """
         settings = self._settings
-        pool = self._pool(address, settings.max_connections - settings.lanes, self._data)
+        shared = settings.lanes + bool(settings.near_cache)
+        pool = self._pool(address, settings.max_connections - shared, self._data)
 
         async def dial(_address: Address) -> Wire:
             return await self._greeted(pool, settings.socket_connect_timeout)

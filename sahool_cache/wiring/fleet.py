@@ -7,7 +7,7 @@ All decisions here are synchronous; I/O happens in the nodes' and the watcher's 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -75,6 +75,7 @@ class Fleet:
         self.hot: Lane | None = None
         self.readers: tuple[Lane, ...] = ()
         self.line = WaitingLine(settings.max_waiting)
+        self.on_refresh: Callable[[], None] = lambda: None
         self.failovers = 0
         self.last_failover: MasterChanged | None = None
         self._tasks: TaskGroup | None = None
@@ -352,3 +353,17 @@ class Fleet:
         if hot is not self.hot or readers != self.readers:
             self.hot, self.readers = hot, readers
             self.line.wake()
+        self.on_refresh()
+
+    def start(self, run: Callable[[], Coroutine[Any, Any, None]], *, name: str) -> None:
+        """
+        Runs a background task with the others.
+        """
+        if self._tasks is not None:
+            self._tasks.start_soon(run, name=name)
+
+    def right_missing(self, right: str) -> None:
+        """
+        Tells, once, of a right that the server's ACL withholds.
+        """
+        self._bulletin.rights.missing(right)

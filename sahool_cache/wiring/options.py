@@ -33,12 +33,18 @@ class CallOptions:
     causality: Causality | None = None
 
     @property
+    def bound(self) -> bool:
+        """
+        Whether it is part of a scope whose reads must see a write.
+        """
+        return self.causality is not None and self.causality.seen is not None
+
+    @property
     def scanned(self) -> ReadFrom:
         """
         From whom a scan's pages come: one server's, and in a scope that has written the master's.
         """
-        seen = self.causality is not None and self.causality.seen is not None
-        return "master" if seen else self.read_from
+        return "master" if self.bound else self.read_from
 
     def deadline(self, *, waits: float | None = None, since: float | None = None) -> Deadline:
         """

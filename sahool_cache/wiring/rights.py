@@ -13,6 +13,8 @@ __all__ = ["Rights"]
 _COSTS = {
     "INFO": "replicas are read without knowing their lag",
     "ROLE": "replicas are read without their own word on the replication link",
+    "CLIENT TRACKING": "the near cache keeps nothing",
+    "PTTL": "the near cache keeps nothing, not knowing for how long",
     "SUBSCRIBE on a sentinel": "failovers are noticed by polling only",
 }
 
