@@ -8,7 +8,6 @@ import asyncio
 import logging
 import os
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import timedelta
 from random import Random
 from types import TracebackType
@@ -25,7 +24,7 @@ from sahool_cache.policy.deadline import Deadline
 from sahool_cache.recorder import Recorder
 from sahool_cache.routing.topology import Topology
 from sahool_cache.scope import Scope
-from sahool_cache.settings import RedisSettings
+from sahool_cache.settings import RedisSettings, near_cache_limits
 from sahool_cache.view import View
 from sahool_cache.wiring.chain import Chain
 from sahool_cache.wiring.dialling import Dialler, NetworkDialler
@@ -165,7 +164,7 @@ class RedisClient(View):
         )
         self._pid = os.getpid()
         self.chain = chain
-        limits = self.settings.near_cache_limits
+        limits = near_cache_limits(self.settings.near_cache)
         if limits is not None:
             chain.own_writes = self.near_cache = NearCache(
                 chain.fleet, self.settings, limits, dialler, self._random
@@ -280,9 +279,7 @@ class RedisClient(View):
         """
         if self.chain is None:
             return health.no_stats(self.topology)
-        stats = health.client_stats(self.chain)
-        near = self.near_cache
-        return stats if near is None else replace(stats, near_cache=near.stats())
+        return health.client_stats(self.chain, self.near_cache)
 
     async def health_check(self) -> dict[str, Any]:
         """

@@ -16,7 +16,7 @@ from sahool_cache.address import Address
 from sahool_cache.connection.figures import NodeStats
 from sahool_cache.connection.request import Single
 from sahool_cache.events import MasterChanged
-from sahool_cache.near_cache import NearCacheStats
+from sahool_cache.near_cache import NearCache, NearCacheStats
 from sahool_cache.policy.deadline import Deadline
 from sahool_cache.routing.topology import Topology
 from sahool_cache.wiring.chain import Chain
@@ -37,7 +37,8 @@ __all__ = [
 class ClientStats:
     """
     The client's figures now. `answered` counts replies since it was opened, `waiting` the calls
-    in line, `repeats` attempts beyond the first, `breakers` the state per node.
+    in line, `repeats` attempts beyond the first, `breakers` the state per node. `near_cache` is
+    None where there is none.
     """
 
     topology: Topology
@@ -52,7 +53,7 @@ class ClientStats:
     near_cache: NearCacheStats | None = None
 
 
-def client_stats(chain: Chain) -> ClientStats:
+def client_stats(chain: Chain, near_cache: NearCache | None = None) -> ClientStats:
     """
     Collects the figures; no I/O.
     """
@@ -68,6 +69,7 @@ def client_stats(chain: Chain) -> ClientStats:
         repeats=chain.retry.repeats,
         failovers=fleet.failovers,
         last_failover=fleet.last_failover,
+        near_cache=near_cache.stats() if near_cache is not None else None,
     )
 
 

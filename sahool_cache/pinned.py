@@ -111,6 +111,7 @@ class PinnedClient(Caller):
             reply = await deadline.wait(
                 request.submit(borrowed.lane), lambda: Expired("no reply within the budget")
             )
+            (await self.ready()).wrote(request)
         except (LaneLost, Expired, ConnectionError) as fault:
             if spec.harmless or (isinstance(fault, LaneLost) and not fault.sent):
                 raise UnavailableError(

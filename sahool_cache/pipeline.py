@@ -163,6 +163,7 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
             if options.causality is not None and request.writes:  # it may have run
                 options.causality.wrote(chain.fleet.topology, None)
             raise
+        chain.wrote(request)
         if (borrowed := self._borrowed) is not None:
             await chain.attempts.after_write(borrowed, request, options, sent_to, reply, deadline)
         return reply
@@ -265,12 +266,14 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
 
     def _flips(self, stack: list[Staged], offset: int) -> frozenset[int]:
         flipped = self._caller.options.flipped
-        if not (flipped or self._special):
-            return frozenset()
-        return frozenset(
-            place + offset
-            for place, (_, options, _, _) in enumerate(stack)
-            if self._caller.flips(options)
+        return (
+            frozenset()
+            if not (flipped or self._special)
+            else frozenset(
+                place + offset
+                for place, (_, options, _, _) in enumerate(stack)
+                if self._caller.flips(options)
+            )
         )
 
     async def load_scripts(self) -> None:

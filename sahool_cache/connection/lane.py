@@ -38,17 +38,18 @@ class Lane:
 
     `budget` is the default seconds a reply may take, `quiet_after` the seconds of silence that
     make the server suspect, `silence_limit` those after which the connection is given up.
-    While it is `gathering`, what is submitted joins the write at the end of this tick of the loop.
-    `spoke_at` is when the latest command was submitted, `heard_at` when the latest byte came, to
-    the tick: so that callers need no clock of their own.
+    While it is `gathering`, what is submitted joins the write at the end of this tick of the loop;
+    `on_flush` hears of that. `spoke_at` is when the latest command was submitted, `heard_at` when
+    the latest byte came, to the tick: so that callers need no clock of their own. `bulk` means
+    that a new call would wait behind a long reply, which is still coming in.
     """
 
     __slots__ = (
         "__weakref__", "_age", "_buffer", "_create_future", "_expect", "_hold", "_limit", "_loop",
-        "_lost_waiter", "_now", "_progress", "_queue", "_quiet_since", "_received", "_replies",
-        "_samples", "_sweeper", "_transport", "_wire", "_write", "budget", "burst", "client_id",
-        "congested", "gathering", "heard_at", "lost", "on_change", "on_push", "opened_at", "quiet",
-        "quiet_after", "role", "silence_limit", "spoke_at",
+        "_lost_waiter", "_now", "_partial", "_progress", "_queue", "_quiet_since", "_received",
+        "_replies", "_samples", "_sweeper", "_transport", "_wire", "_write", "budget", "bulk",
+        "burst", "client_id", "congested", "gathering", "heard_at", "lost", "on_change", "on_flush",
+        "on_push", "opened_at", "quiet", "quiet_after", "role", "silence_limit", "spoke_at",
     )  # fmt: skip
 
     def __init__(
@@ -87,11 +88,14 @@ class Lane:
         self.quiet_after = quiet_after
         self.silence_limit = silence_limit
         self.on_change = on_change
+        self.on_flush: Callable[[Lane], None] | None = None
         self.on_push = on_push
         self.role = wire.role
         self.client_id = wire.client_id
         self.opened_at = self.spoke_at = self.heard_at = loop.time()
+        self._partial = 0
         self.burst = 0
+        self.bulk = False
         self.quiet = False
         self.congested = False
         self.lost: str | None = None
@@ -201,6 +205,8 @@ class Lane:
         self.gathering = False
         self._flush()
         self._note_congestion()
+        if self.on_flush is not None:
+            self.on_flush(self)
 
     def _flush(self) -> None:
         buffer = self._buffer
@@ -226,8 +232,15 @@ class Lane:
             self.on_change(self)
         try:
             self.burst = self._replies.take(data)
+            self._note_bulk(0 if self.burst else self._partial + len(data))
         except Exception as error:  # noqa: BLE001  # the reader and its queue are out of step: nobody may go on
             self.abort(f"unreadable reply ({type(error).__name__})")
+
+    def _note_bulk(self, partial: int) -> None:
+        self._partial = partial
+        if (partial >= BULKY) is not self.bulk:
+            self.bulk = not self.bulk
+            self.on_change(self)
 
     def _heard(self, message: list[Any]) -> None:
         try:

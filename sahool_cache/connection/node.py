@@ -33,7 +33,8 @@ class Node:
     One server. `run()` keeps its lanes open until it is cancelled.
 
     `may_dial()` says how many seconds to hold off before the next attempt, `on_change(node)`
-    is told of everything that changes whether the node can be used.
+    is told of everything that changes whether the node can be used, `on_flush(node)` of the end
+    of a tick in which something was written, where there are several lanes.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Node:
         pool: ExclusivePool | None = None,
         may_dial: Callable[[], float] = lambda: 0.0,
         on_change: Callable[[Node], None] = lambda _node: None,
+        on_flush: Callable[[Node], None] = lambda _node: None,
     ) -> None:
         self.address = address
         self.pool = pool
@@ -63,6 +65,7 @@ class Node:
         self._random = random
         self._may_dial = may_dial
         self._on_change = on_change
+        self._on_flush = on_flush
         self._nudged = asyncio.Event()
         self._dialling: asyncio.Timeout | None = None
         self._changed: list[asyncio.Future[None]] = []
@@ -87,10 +90,13 @@ class Node:
 
     def pick(self) -> Lane | None:
         """
-        The usable lane with the fewest commands in flight.
+        The usable lane with the fewest commands in flight, and no long reply before them.
         """
         usable = [lane for lane in self.lanes if lane.usable]
-        return min(usable, key=lambda lane: lane.in_flight, default=None)
+        return min(usable, key=lambda lane: (lane.bulk, lane.in_flight), default=None)
+
+    def _flushed(self, _lane: Lane) -> None:
+        self._on_flush(self)
 
     async def run(self) -> None:
         """
@@ -137,6 +143,8 @@ class Node:
                 on_push=self._options.on_push,
                 on_change=self._lane_changed,
             )
+            if self._options.count > 1:
+                lane.on_flush = self._flushed
         except (DialFailed, OSError) as error:  # TimeoutError, when abort() ended it, is one
             fault = error if isinstance(error, DialFailed) else DialFailed(str(error) or "cut")
             self.fault = fault
@@ -250,8 +258,7 @@ class Node:
         Asks the server to end these connections' blocked waits with -UNBLOCKED: then it is
         certain that nothing was popped, and the wait may go on elsewhere.
         """
-        lane = self.pick()
-        if lane is not None:
+        for lane in self.lanes:  # on each, to be sure that it is there before what comes next
             for client_id in clients:
                 asked = lane.submit(pack((b"CLIENT", b"UNBLOCK", str(client_id), b"ERROR")))
                 asked.add_done_callback(lambda done: done.cancelled() or done.exception())

@@ -4,9 +4,11 @@ The near cache of one client: which server is asked for what, and what is held o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
+from time import monotonic
 from typing import Any, Literal
 
 from sahool_cache.address import Address
@@ -62,7 +64,10 @@ class NearCache:
         self.misses = 0
         self.flushes = 0
         self.entries: dict[str | bytes, Entry] = {}
-        self.now = fleet.now
+        loop = asyncio.get_running_loop()
+        # asyncio's loop adds a call to this clock, and a hit has time for little else.
+        plain = type(loop).time is asyncio.BaseEventLoop.time
+        self.now: Callable[[], float] = monotonic if plain else loop.time
         self.master: Source | None = None
         self._replicas: tuple[Source, ...] = ()
         self._sources: dict[Address, Source] = {}
@@ -211,15 +216,16 @@ class NearCache:
         Drops what these commands of our own may have changed: their caller must not read
         what was there before, and the server's word may come a moment later.
         """
-        for command in commands:
-            if command[0] in _EMPTYING:
-                for source in self._sources.values():
+        sources = tuple(self._sources.values())
+        for name, *arguments in commands:
+            if name_of(name).upper() in _EMPTYING:
+                for source in sources:
                     source.flush("the server was emptied")
-            for argument in command[1:]:
-                if argument.__class__ is int or len(argument) <= LONGEST_NAME:
-                    name = name_of(argument)
-                    for source in self._sources.values():
-                        source.drop(name)
+            for argument in arguments:
+                if isinstance(argument, int | float) or len(argument) <= LONGEST_NAME:
+                    key = name_of(argument)
+                    for source in sources:
+                        source.drop(key)
 
     def stats(self) -> NearCacheStats:
         """

@@ -245,7 +245,7 @@ class Source:
 
     def _tracked(self, lane: Lane, asked_at: float, done: asyncio.Future[Any]) -> None:
         fault = done.exception()
-        if isinstance(fault, NoPermissionError):
+        if isinstance(fault, ResponseError):
             self._cache.missing("CLIENT TRACKING")
             self.close("the server does not say what changes")
         elif fault is not None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from sahool_cache.settings.fields import AddressMap, Durability, ReadFrom, durability
 from sahool_cache.settings.model import RedisSettings
-from sahool_cache.settings.near_cache import NearCacheSettings
+from sahool_cache.settings.near_cache import NearCacheSettings, near_cache_limits
 from sahool_cache.settings.tls import TLSSettings, ssl_context
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     "RedisSettings",
     "TLSSettings",
     "durability",
+    "near_cache_limits",
     "ssl_context",
 ]

@@ -41,7 +41,7 @@ from sahool_cache.settings.fields import (
     without_input,
 )
 from sahool_cache.settings.names import GROUPS, flat_names, refuse_unknown
-from sahool_cache.settings.near_cache import NearCacheChoice, NearCacheSettings, read_near_cache
+from sahool_cache.settings.near_cache import NearCacheChoice, read_near_cache
 from sahool_cache.settings.sources import ISOLATED, NOT_FIELDS, URL, layers
 from sahool_cache.settings.switch import as_layer
 from sahool_cache.settings.tls import TLSChoice, read_tls
@@ -297,12 +297,3 @@ class RedisSettings(BaseSettings):
         if most is not None and lanes + taken >= most:
             raise ValueError(f"must be less than max_connections, which is {most}")
         return lanes
-
-    @property
-    def near_cache_limits(self) -> NearCacheSettings | None:
-        """
-        What the near cache keeps; None where there is none.
-        """
-        if isinstance(self.near_cache, NearCacheSettings):
-            return self.near_cache
-        return NearCacheSettings() if self.near_cache else None

@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from sahool_cache.settings.fields import Count, Duration
 from sahool_cache.settings.switch import read_switch
 
-__all__ = ["NearCacheChoice", "NearCacheSettings", "read_near_cache"]
+__all__ = ["NearCacheChoice", "NearCacheSettings", "near_cache_limits", "read_near_cache"]
 
 
 def _prefixes(value: object) -> object:
@@ -57,3 +57,12 @@ def read_near_cache(value: object) -> object:
     if isinstance(value, NearCacheSettings):
         return value
     return read_switch(value, "NearCacheSettings")
+
+
+def near_cache_limits(choice: NearCacheChoice) -> NearCacheSettings | None:
+    """
+    Returns what the near cache keeps; None where there is none.
+    """
+    if isinstance(choice, NearCacheSettings):
+        return choice
+    return NearCacheSettings() if choice else None

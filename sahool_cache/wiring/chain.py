@@ -100,14 +100,14 @@ class Chain:
             raise
         if request.writes:
             self._recorder.wrote(self.now())
-            self.wrote(request)
+        self.wrote(request)
         return reply
 
     def wrote(self, request: Single | Batch) -> None:
         """
-        Takes note of a write of our own that ran.
+        Takes note of what ran, if it was a write.
         """
-        if self.own_writes is not None:
+        if self.own_writes is not None and request.writes:
             self.own_writes.wrote(request.commands)
 
     def _pulse(self) -> None:

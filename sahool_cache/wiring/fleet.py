@@ -88,6 +88,7 @@ class Fleet:
             random=random,
             now=self.now,
             on_node=self._on_node,
+            on_flush=self._on_flush,
             on_breaker=self._on_breaker,
         )
         self.watcher = Watcher(
@@ -337,6 +338,18 @@ class Fleet:
         if node.quiet and node.address != self.topology.master and (self.readers or self.hot):
             for lane in node.lanes:
                 lane.release_reads()
+
+    def _on_flush(self, node: Node) -> None:
+        """
+        Takes the lightest lane for the next tick: one write for all of a tick is what is quick.
+        """
+        lane = node.pick()
+        if lane is None or self.hot is None:
+            return
+        if node.address == self.topology.master:
+            self.hot = lane
+        elif self.readers:
+            self.readers = tuple(lane if each in node.lanes else each for each in self.readers)
 
     def refresh(self) -> None:
         """

@@ -58,6 +58,7 @@ class Members:
         random: Random,
         now: Callable[[], float],
         on_node: Callable[[Node], None],
+        on_flush: Callable[[Node], None],
         on_breaker: Callable[[Address, BreakerState], None],
     ) -> None:
         self._settings = settings
@@ -65,6 +66,7 @@ class Members:
         self._random = random
         self._now = now
         self._on_node = on_node
+        self._on_flush = on_flush
         self._on_breaker = on_breaker
         self._tasks: TaskGroup | None = None
         self._members: dict[Address, Member] = {}
@@ -121,6 +123,7 @@ class Members:
             pool=pool,
             may_dial=breaker.may_dial,
             on_change=self._on_node,
+            on_flush=self._on_flush,
         )
         committer = None
         if pool is not None:

@@ -13,7 +13,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from sahool_cache.address import Address
-from sahool_cache.settings import AddressMap, RedisSettings, TLSSettings
+from sahool_cache.settings import AddressMap, NearCacheSettings, RedisSettings, TLSSettings
 from tests.unit.settings_place import SECRET, WHERE, Place, empty_place, refused
 
 
@@ -46,6 +46,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "early_promotion": True,
         "durability": 0,
         "durability_timeout": 0.1,
+        "near_cache": False,
         "lanes": 1,
         "max_waiting": 100_000,
         "slow_threshold": 0.1,
@@ -60,9 +61,9 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     }
 
 
-@pytest.mark.parametrize("model", [RedisSettings, TLSSettings])
+@pytest.mark.parametrize("model", [NearCacheSettings, RedisSettings, TLSSettings])
 def test_every_field_says_what_it_is_in_one_sentence(
-    model: type[RedisSettings | TLSSettings],
+    model: type[NearCacheSettings | RedisSettings | TLSSettings],
 ) -> None:
     for name, field in model.model_fields.items():
         assert field.description, name
@@ -205,7 +206,7 @@ def test_lanes_leave_room_for_an_exclusive_connection() -> None:
         ("max_conections", "max_connections"),
         ("sentinel", "sentinels"),
         ("Password", "password"),
-        ("near_cache", "master_name"),
+        ("far_cache", "near_cache"),
     ],
 )
 @pytest.mark.parametrize("make", [RedisSettings, RedisSettings.isolated, RedisSettings.from_env])
@@ -215,11 +216,6 @@ def test_an_unknown_setting_is_named_with_the_nearest_known(
     message = refused(lambda: make(**WHERE, **{unknown: 1}))
     assert f"{unknown!r}" in message
     assert f"{nearest!r}" in message
-
-
-@pytest.mark.parametrize("missing", ["near_cache"])
-def test_what_is_not_there_yet_is_unknown(missing: str) -> None:
-    assert missing in refused(lambda: RedisSettings(**WHERE, **{missing: 1}))
 
 
 def test_settings_cannot_be_changed() -> None:

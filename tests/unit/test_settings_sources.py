@@ -226,6 +226,7 @@ TEXTS: dict[str, tuple[str, object]] = {
     "early_promotion": ("0", False),
     "durability": ("all", "all"),
     "durability_timeout": ("0.25", 0.25),
+    "near_cache": ("on", True),
     "lanes": ("4", 4),
     "max_waiting": ("10", 10),
     "slow_threshold": ("off", None),
@@ -269,7 +270,7 @@ def test_an_empty_parameter_is_not_set(field: str) -> None:
 
 
 def test_variables_of_other_software_are_ignored(place: Place) -> None:
-    others = ("PORT", "HOST", "TLS_PORT", "NEAR_CACHE", "SENTINEL_HOST_X", "SENTINELS_PORT", "")
+    others = ("PORT", "HOST", "TLS_PORT", "NEAR", "SENTINEL_HOST_X", "SENTINELS_PORT", "")
     place.environment(**{f"REDIS_{name}": "tcp://10.0.0.1:6379" for name in others})
     place.dotenv(REDIS_IMAGE="redis:7", OTHER="x")
     assert RedisSettings(**WHERE) == RedisSettings.isolated(**WHERE)

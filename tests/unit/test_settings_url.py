@@ -83,7 +83,7 @@ def test_parts_of_a_url(url: str, expected: dict[str, Any]) -> None:
         (f"redis+sentinel://u:%FF{SECRET}@h/m", "password"),
         (f"redis+sentinel://u:{SECRET}@h/m?read_fom=master", "'read_fom'"),
         (f"redis+sentinel://u:{SECRET}@h/m?tls_cafile=x", "'tls_ca_file'"),
-        (f"redis+sentinel://u:{SECRET}@h/m?near_cache=1", "'near_cache'"),
+        (f"redis+sentinel://u:{SECRET}@h/m?far_cache=1", "'far_cache'"),
         (f"redis+sentinel://u:{SECRET}@h/m?lanes=1&lanes=1", "lanes twice"),
         (f"redis+sentinel://u:{SECRET}@h/m/1?db=1", "db twice"),
         (f"redis+sentinel://u:{SECRET}@h/m?password={SECRET}", "password twice"),
