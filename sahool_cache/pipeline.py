@@ -265,16 +265,10 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
         return [("SCRIPT", "LOAD", script.script) for script in self.scripts]
 
     def _flips(self, stack: list[Staged], offset: int) -> frozenset[int]:
-        flipped = self._caller.options.flipped
-        return (
-            frozenset()
-            if not (flipped or self._special)
-            else frozenset(
-                place + offset
-                for place, (_, options, _, _) in enumerate(stack)
-                if self._caller.flips(options)
-            )
-        )
+        if not (self._special or self._caller.options.flipped):
+            return frozenset()
+        flips = self._caller.flips
+        return frozenset(place for place, each in enumerate(stack, offset) if flips(each[1]))
 
     async def load_scripts(self) -> None:
         """
