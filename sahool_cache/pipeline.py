@@ -34,6 +34,7 @@ from sahool_cache.staged import (
     first_not_run,
     merged,
     needs_own,
+    sets_gone_well,
     stage,
     transaction,
     waits,
@@ -86,10 +87,11 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
         """
         Stages a command and returns the pipeline; between WATCH and `multi()` the awaitable reply.
         """
-        plain = PLAIN.get(args[0]) if args and args[0].__class__ is str else None
-        if plain is not None and not (options or self.watching or self._read_only):
-            self.command_stack.append((args, options, plain, args))
-            return self
+        if not (options or self.watching or self._read_only) and args:
+            plain = PLAIN.get(args[0]) if args[0].__class__ is str else None
+            if plain is not None:
+                self.command_stack.append((args, options, plain, args))
+                return self
         self._special = True
         staged = stage(args, options)
         spec = staged[2]
@@ -191,7 +193,9 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
             await self.reset()
 
     async def _shape(self, replies: list[Any], stack: Sequence[Staged]) -> list[Any]:
-        shape = self._caller.shape
+        shape, callbacks = self._caller.shape, self._caller.response_callbacks
+        if not self._special and sets_gone_well(replies, stack, callbacks):
+            return [True] * len(replies)
         shaped = [
             reply if isinstance(reply, Exception) else shape(args[0], reply, options)
             for reply, (args, options, _, _) in zip(replies, stack, strict=True)

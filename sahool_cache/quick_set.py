@@ -28,10 +28,10 @@ class QuickSet(AsyncCoreCommands):
     if not TYPE_CHECKING:  # redis-py's overloads stay in sight
 
         @wraps(AsyncCoreCommands.set)
-        def set(self, *args: Any, **options: Any) -> Any:  # noqa: D102
-            if len(args) == 2:
+        def set(self, name: Any, value: Any, *rest: Any, **options: Any) -> Any:  # noqa: D102
+            if not rest:
                 if not options:
-                    return self.execute_command("SET", *args)
+                    return self.execute_command("SET", name, value)
                 ex, nx, xx = options.get("ex"), options.get("nx"), options.get("xx")
                 if (
                     _COMMON.issuperset(options)
@@ -40,8 +40,8 @@ class QuickSet(AsyncCoreCommands):
                 ):
                     when = ("NX",) if nx else ("XX",) if xx else ()
                     lives = () if ex is None else ("EX", ex)
-                    return self.execute_command("SET", *args, *when, *lives)
-            for place, condition in enumerate(_EXPERIMENTAL, start=10):
-                if condition in options or len(args) > place:
+                    return self.execute_command("SET", name, value, *when, *lives)
+            for place, condition in enumerate(_EXPERIMENTAL, start=8):
+                if condition in options or len(rest) > place:
                     warn_experimental_arg_usage(condition, "set", stacklevel=3)
-            return _redis_py_set(self, *args, **options)
+            return _redis_py_set(self, name, value, *rest, **options)

@@ -4,10 +4,11 @@ Commands that a pipeline holds until it is executed, and what may be done with t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from redis._parsers.helpers import parse_set_result
 from redis.client import EMPTY_RESPONSE
 from redis.exceptions import ExecAbortError, RedisError, ResponseError, WatchError
 
@@ -23,11 +24,14 @@ __all__ = [
     "first_not_run",
     "merged",
     "needs_own",
+    "sets_gone_well",
     "stage",
     "transaction",
     "waits",
     "with_empty",
 ]
+
+_OK = frozenset({"OK", b"OK"})
 
 Staged = tuple[tuple[Any, ...], dict[str, Any], Spec, tuple[Any, ...]]
 """The arguments and redis-py's options of one command, its spec, and what goes on the wire."""
@@ -178,6 +182,16 @@ def merged(
     if len(results) != len(stack):
         raise ResponseError("Wrong number of response items from pipeline execution")
     return list(results)
+
+
+def sets_gone_well(
+    replies: list[Any], stack: Sequence[Staged], callbacks: Mapping[str, Any]
+) -> bool:
+    """
+    Whether all of it was plain SET, as in a bulk load, and went well: no reply is to be shaped.
+    """
+    usual = callbacks.get("SET") is parse_set_result
+    return usual and {each[0][0] for each in stack} == {"SET"} and _OK.issuperset(set(replies))
 
 
 def any_error(replies: list[Any]) -> bool:

@@ -57,9 +57,10 @@ def _surely_sent(commands: Iterable[tuple[Any, ...]]) -> bool:
     """
     Whether hiredis takes every argument as it is, whatever its value.
     """
-    if not _PLAIN.issuperset(map(type, chain.from_iterable(commands))):
+    arguments = list(chain.from_iterable(commands))
+    if not _PLAIN.issuperset(map(type, arguments)):
         return False
-    texts = [arg for command in commands for arg in command if arg.__class__ is str]
+    texts = [each for each in arguments if each.__class__ is str]
     return "".join(texts).isascii()  # then there is no lone surrogate
 
 
