@@ -1,0 +1,50 @@
+"""
+Which charts the results make.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tests.benchmarks.bars import BARS, FIGURES
+from tests.benchmarks.chart import Chart
+from tests.benchmarks.model import BASELINE, OURS, Loop, Result
+from tests.benchmarks.ratios import by_key, paired
+from tests.benchmarks.works import WORKS
+
+__all__ = ["ratios"]
+
+
+def ratios(results: Sequence[Result]) -> Chart:
+    """
+    For each work and loop, how many times the rate of the baseline each client reaches; the line is
+    the bar of ours.
+    """
+    found = by_key(results)
+    groups: dict[str, dict[str, float]] = {}
+    for (work, client, loop), mine in found.items():
+        beside: Loop = "uvloop" if loop == "uvloop" else "asyncio"
+        ratio = paired(mine, found.get((work, BASELINE, beside), {}), FIGURES["rate"])
+        if ratio is not None:
+            groups.setdefault(_title(work, beside), {})[client] = ratio.middle
+    limits = {
+        _title(bar.work, bar.loop): bar.limit
+        for bar in BARS
+        if bar.figure == "rate" and bar.against == BASELINE
+    }
+    return Chart(
+        title=f"Commands per second, as multiples of {BASELINE}'s",
+        groups={name: _ordered(bars) for name, bars in groups.items() if len(bars) > 1},
+        limits=limits,
+        unit="x",
+        marked=OURS,
+    )
+
+
+def _title(work: str, loop: Loop) -> str:
+    about = WORKS[work].name
+    return about if loop == "asyncio" else f"{about} ({loop})"
+
+
+def _ordered(bars: dict[str, float]) -> dict[str, float]:
+    return dict(sorted(bars.items(), key=lambda each: -each[1]))
