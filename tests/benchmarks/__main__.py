@@ -28,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         clients=frozenset(given.client),
         loops=frozenset(given.loop),
         commands=given.commands,
+        record=given.record,
         out=given.out,
     )
     missed = 0
@@ -73,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--commands", type=int, default=COMMANDS, help="of the part memory")
     parser.add_argument("--quick", action="store_true", help="short and once: is everything there?")
     parser.add_argument("--check", action="store_true", help="fail when a bar is missed")
+    parser.add_argument("--record", action="store_true", help="of the part profile: its counts")
     parser.add_argument("--out", type=Path, default=Path("build/bench"), metavar="DIR")
     return parser
 

@@ -184,7 +184,6 @@ def _verdict(
     skipped = next((absent[key] for key in keys if key in absent), None)
     value: Ratio | float | None = None
     if skipped is None and all(key in found for key in keys):
-        measured = [found[key] for key in keys]
-        one = len(measured) == 1
-        value = median_of(*measured, figure) if one else paired(*measured, figure)
+        ours, *theirs = (found[key] for key in keys)
+        value = paired(ours, theirs[0], figure) if theirs else median_of(ours, figure)
     return Verdict(bar=bar, value=value, skipped=skipped)

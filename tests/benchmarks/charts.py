@@ -4,7 +4,7 @@ Which charts the results make.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tests.benchmarks.bars import BARS, FIGURES
 from tests.benchmarks.chart import Chart
@@ -12,7 +12,7 @@ from tests.benchmarks.model import BASELINE, OURS, Loop, Result
 from tests.benchmarks.ratios import by_key, paired
 from tests.benchmarks.works import WORKS
 
-__all__ = ["ratios"]
+__all__ = ["distances", "ratios"]
 
 
 def ratios(results: Sequence[Result]) -> Chart:
@@ -39,6 +39,21 @@ def ratios(results: Sequence[Result]) -> Chart:
         unit="x",
         marked=OURS,
     )
+
+
+def distances(places: Mapping[str, Sequence[Result]]) -> Chart:
+    """
+    How many times the baseline's rate ours reaches, for each work, by place.
+    """
+    groups: dict[str, dict[str, float]] = {}
+    for place, results in places.items():
+        found = by_key(results)
+        for (work, client, loop), mine in found.items():
+            ratio = paired(mine, found.get((work, BASELINE, loop), {}), FIGURES["rate"])
+            if client == OURS and ratio is not None:
+                groups.setdefault(work, {})[place] = ratio.middle
+    title = f"Commands per second of ours, as multiples of {BASELINE}'s at the same distance"
+    return Chart(title=title, groups=groups, unit="x", marked="")
 
 
 def _title(work: str, loop: Loop) -> str:

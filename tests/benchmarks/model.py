@@ -68,6 +68,8 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     """Into how many parts `commands` are cut; memory is looked at after each."""
     options: Mapping[str, Any] = {}
     """Settings of ours, beyond those that name the group."""
+    processes: int = 1
+    """How many such cells work at once, each in a process of its own."""
     waits: bool = False
     """Whether it says ``ready`` once it is warm, and waits for a line before it goes on."""
 

@@ -6,17 +6,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import msgspec
+
+from tests.benchmarks import charts, growth, network
 from tests.benchmarks.bars import judge
 from tests.benchmarks.chart import draw
-from tests.benchmarks.charts import ratios
-from tests.benchmarks.group import started
+from tests.benchmarks.clients import AbsentError
+from tests.benchmarks.group import started, started_with_tls
+from tests.benchmarks.instructions import compared, count_all, missing, record, recorded
 from tests.benchmarks.memory import COMMANDS, memory_cell
 from tests.benchmarks.model import Cell, Result
 from tests.benchmarks.plan import Timing, chosen, table
-from tests.benchmarks.report import progress, show
+from tests.benchmarks.report import HEAD, aligned, lines, progress, show, troubles
 from tests.benchmarks.runner import Runner
 from tests.benchmarks.store import save
 
@@ -35,6 +39,7 @@ class Choice:
     clients: Collection[str] = ()
     loops: Collection[str] = ()
     commands: int = COMMANDS
+    record: bool = False
 
     @property
     def node(self) -> Path:
@@ -69,7 +74,7 @@ def play_table(choice: Choice) -> tuple[str, int]:
     with started() as target:
         results = Runner(target, choice.node, told).all(groups, choice.timing.reps)
     save(choice.out, "table", results)
-    (choice.out / "ratios.svg").write_text(draw(ratios(results)))
+    (choice.out / "ratios.svg").write_text(draw(charts.ratios(results)))
     return _judged(results, [cell for group in groups for cell in group])
 
 
@@ -86,6 +91,60 @@ def play_memory(choice: Choice) -> tuple[str, int]:
     return f"MB after each tenth of the commands: {rounds}\n\n{text}", missed
 
 
+def play_profile(choice: Choice) -> tuple[str, int]:
+    """
+    The instructions that our commands cost.
+    """
+    if (why := missing()) is not None:
+        return f"Left out: {why}.", 0
+    with started() as target:
+        counts = count_all(target)
+    save(choice.out, "profile", (), counts=[asdict(each) for each in counts])
+    if choice.record:
+        record(counts)
+    return compared(counts, recorded())
+
+
+def play_growth(choice: Choice) -> tuple[str, int]:
+    """
+    How cost grows.
+    """
+    timing = choice.timing
+    groups = growth.sizes(timing) + growth.lanes(timing) + growth.neighbours(timing)
+    with started(growth.SIZES) as target:
+        runner = Runner(target, choice.node, told)
+        results = runner.all(choice.some(groups), timing.reps)
+        results += growth.crowds(runner, timing)
+    save(choice.out, "growth", results)
+    lines = aligned([growth.HEAD, *growth.growth_lines(results)])
+    return "\n\n".join([lines, *troubles(results)]), 0
+
+
+def play_network(choice: Choice) -> tuple[str, int]:
+    """
+    The same works over TLS, and from farther away.
+    """
+    groups, reps = choice.some(network.cells(choice.timing)), choice.timing.reps
+    places: dict[str, list[Result]] = {}
+    notes = []
+    with started() as target:
+        places["loopback"] = Runner(target, choice.node, told).all(groups, reps)
+        for seconds in network.DELAYS:
+            with network.farther(target, seconds) as far:
+                results = Runner(far, choice.node, told).all(groups, reps)
+            places[f"proxy, {seconds * 1000:g} ms"] = results
+    try:
+        with started_with_tls() as target:
+            places["TLS"] = Runner(target, choice.node, told).all(groups, reps)
+    except AbsentError as error:
+        notes.append(f"TLS is left out: {error}.")
+    everything = [result for results in places.values() for result in results]
+    save(choice.out, "network", (), places=msgspec.to_builtins(places))
+    (choice.out / "network.svg").write_text(draw(charts.distances(places)))
+    parts = [f"{place}\n{aligned([HEAD, *lines(found)])}" for place, found in places.items()]
+    return "\n\n".join([*parts, *notes, *troubles(everything)]), 0
+
+
 def _judged(results: Sequence[Result], cells: Collection[Cell]) -> tuple[str, int]:
     verdicts = judge(results, cells)
     return show(results, verdicts), sum(not verdict.passed for verdict in verdicts)
@@ -94,4 +153,7 @@ def _judged(results: Sequence[Result], cells: Collection[Cell]) -> tuple[str, in
 PARTS: Mapping[str, Part] = {
     "table": play_table,
     "memory": play_memory,
+    "profile": play_profile,
+    "growth": play_growth,
+    "network": play_network,
 }
