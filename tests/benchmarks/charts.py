@@ -10,7 +10,7 @@ from tests.benchmarks.bars import BARS, FIGURES
 from tests.benchmarks.chart import Chart
 from tests.benchmarks.model import BASELINE, OURS, Loop, Result
 from tests.benchmarks.ratios import by_key, paired
-from tests.benchmarks.works import WORKS
+from tests.benchmarks.report import order
 
 __all__ = ["distances", "ratios"]
 
@@ -22,7 +22,8 @@ def ratios(results: Sequence[Result]) -> Chart:
     """
     found = by_key(results)
     groups: dict[str, dict[str, float]] = {}
-    for (work, client, loop), mine in found.items():
+    for key in sorted(found, key=order):
+        (work, client, loop), mine = key, found[key]
         beside: Loop = "uvloop" if loop == "uvloop" else "asyncio"
         ratio = paired(mine, found.get((work, BASELINE, beside), {}), FIGURES["rate"])
         if ratio is not None:
@@ -48,7 +49,8 @@ def distances(places: Mapping[str, Sequence[Result]]) -> Chart:
     groups: dict[str, dict[str, float]] = {}
     for place, results in places.items():
         found = by_key(results)
-        for (work, client, loop), mine in found.items():
+        for key in sorted(found, key=order):
+            (work, client, loop), mine = key, found[key]
             ratio = paired(mine, found.get((work, BASELINE, loop), {}), FIGURES["rate"])
             if client == OURS and ratio is not None:
                 groups.setdefault(work, {})[place] = ratio.middle
@@ -57,8 +59,7 @@ def distances(places: Mapping[str, Sequence[Result]]) -> Chart:
 
 
 def _title(work: str, loop: Loop) -> str:
-    about = WORKS[work].name
-    return about if loop == "asyncio" else f"{about} ({loop})"
+    return work if loop == "asyncio" else f"{work} ({loop})"
 
 
 def _ordered(bars: dict[str, float]) -> dict[str, float]:

@@ -2,14 +2,16 @@
 How many instructions a command costs, counted by valgrind: that shows also on a busy machine.
 
 Each count is the difference of two runs, one with twice as many commands, so what happens once
-cancels out. The server runs outside of valgrind. Measured on a machine that was busy with other
-things, the same count came out within 0.5 % where a hundred tasks share a write, and within 2 % for
-one task, whose event loop wakes more often the longer a reply takes. Hashes are not randomised.
+cancels out. Hashes are not randomised. The server runs outside of valgrind, fifty times quicker
+than the client, so two things still depend on time: how many tasks share a write, which is why they
+go in step here, and how often background tasks have their turn while a reply is on its way. Both
+only ever add to a count, so one that seems to have grown is taken again, and the lower one counts.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import re
@@ -24,11 +26,21 @@ import msgspec
 
 from tests.benchmarks.model import BASELINE, OURS, Cell, Result, Target
 from tests.benchmarks.plan import NEAR, variant_options
-from tests.benchmarks.report import aligned, number
+from tests.benchmarks.report import Line, aligned, number
 from tests.benchmarks.runner import ROOT, python_command
 from tests.benchmarks.works import WORKS
 
-__all__ = ["MARGIN", "RECORD", "Count", "compared", "count_all", "missing", "record", "recorded"]
+__all__ = [
+    "MARGIN",
+    "RECORD",
+    "Count",
+    "compared",
+    "count_all",
+    "count_lines",
+    "missing",
+    "record",
+    "recorded",
+]
 
 RECORD = Path(__file__).with_name("instructions.json")
 MARGIN = 1.10
@@ -75,10 +87,28 @@ def missing() -> str | None:
     return None if shutil.which("valgrind") else "valgrind is not installed"
 
 
-def count_all(target: Target) -> list[Count]:
+def count_all(target: Target, before: Mapping[str, float]) -> list[Count]:
     """
-    A count for each client and work that is profiled, the reference first.
+    A count for each client and work that is profiled, the reference first; `before` says what they
+    were.
     """
+    counts = _count(target, _PROFILED)
+    grown = {count.name for count in counts if _grown(count, relative(counts), before)}
+    again = _count(target, [each for each in _PROFILED if f"{each[0]}: {each[1]}" in grown])
+    lower = {count.name: count for count in again if count.instructions is not None}
+    return [_lower(count, lower.get(count.name, count)) for count in counts]
+
+
+def _lower(one: Count, other: Count) -> Count:
+    return min(one, other, key=lambda count: count.instructions or math.inf)
+
+
+def _grown(count: Count, parts: Mapping[str, float], before: Mapping[str, float]) -> bool:
+    held, part = before.get(count.name), parts.get(count.name)
+    return held is not None and (part is None or part > held * MARGIN)
+
+
+def _count(target: Target, profiled: Iterable[tuple[str, str, int]]) -> list[Count]:
     runs = [
         Cell(
             work=work,
@@ -86,9 +116,10 @@ def count_all(target: Target) -> list[Count]:
             tasks=WORKS[work].tasks,
             commands=commands * times,
             warm_up=0.0,
+            in_step=True,
             options=variant_options(client),
         )
-        for client, work, commands in _PROFILED
+        for client, work, commands in profiled
         for times in (1, 2)
     ]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
@@ -163,21 +194,27 @@ def _python() -> str:
     return ".".join(platform.python_version_tuple()[:2])
 
 
+def count_lines(counts: Iterable[Count], before: Mapping[str, float]) -> list[Line]:
+    """
+    The table, its head first.
+    """
+    listed = list(counts)
+    parts = relative(listed)
+    lines: list[Line] = [("client", "work", "instructions", "of the reference", "recorded", "")]
+    for count in listed:
+        figures = (count.instructions, parts.get(count.name), before.get(count.name))
+        told = count.trouble or ("GROWN" if _grown(count, parts, before) else "")
+        lines.append((count.client, count.work, *map(number, figures), told))
+    return lines
+
+
 def compared(counts: Sequence[Count], before: Mapping[str, float]) -> tuple[str, int]:
     """
     The table, and how many counts have grown beyond the margin or are not there any more.
     """
-    parts, missed = relative(counts), 0
-    lines = [("client", "work", "instructions", "of the reference", "recorded", "")]
-    for count in counts:
-        part, held = parts.get(count.name), before.get(count.name)
-        grown = held is not None and (part is None or part > held * MARGIN)
-        missed += grown
-        told = count.trouble or ("GROWN" if grown else "")
-        lines.append(
-            (count.client, count.work, number(count.instructions), number(part), number(held), told)
-        )
-    text = aligned(lines)
+    parts = relative(counts)
+    missed = sum(_grown(count, parts, before) for count in counts)
+    text = aligned(count_lines(counts, before))
     if not before:
         text += f"\n\nNothing is recorded for Python {_python()}: --record does so."
     return text, missed

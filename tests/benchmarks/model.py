@@ -66,6 +66,9 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     commands: int | None = None
     rounds: int = 1
     """Into how many parts `commands` are cut; memory is looked at after each."""
+    in_step: bool = False
+    """Whether no task begins its next command before all have their replies, so that what is sent
+    together does not depend on who happens to be quick."""
     options: Mapping[str, Any] = {}
     """Settings of ours, beyond those that name the group."""
     processes: int = 1

@@ -7,21 +7,31 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import product
 
 import msgspec
 
 from sahool_cache.address import Address
-from tests.benchmarks.model import BASELINE, OURS, Cell, Target
+from tests.benchmarks.bars import FIGURES
+from tests.benchmarks.model import BASELINE, OURS, Cell, Result, Target
 from tests.benchmarks.plan import MAIN, Timing, group_of
 from tests.benchmarks.processes import SERVER, pinned
+from tests.benchmarks.ratios import by_key, median_of, paired
+from tests.benchmarks.report import Line, number
 from tests.benchmarks.runner import ROOT
 
-__all__ = ["DELAYS", "cells", "farther"]
+__all__ = ["DELAYS", "HEAD", "cells", "farther", "network_lines"]
 
 DELAYS = (0.0, 0.0005, 0.002)
 """Seconds that a round trip takes longer. Without delay there is still the proxy, which costs."""
+
+
+HEAD: Line = (
+    *("work", "place", "ratio", f"{OURS}/s", f"{BASELINE}/s"),
+    *(f"{OURS} p50 us", f"{BASELINE} p50 us", f"{OURS} p99 us", f"{BASELINE} p99 us"),
+)
 
 
 def cells(timing: Timing) -> list[list[Cell]]:
@@ -29,6 +39,25 @@ def cells(timing: Timing) -> list[list[Cell]]:
     The main works by ours and by the baseline.
     """
     return [group_of(timing, work, "asyncio", (BASELINE, OURS)) for work in MAIN]
+
+
+def network_lines(places: Mapping[str, Sequence[Result]]) -> list[Line]:
+    """
+    One line per work and place: the rates of both, their ratio, and their latencies.
+    """
+    found = {place: by_key(results) for place, results in places.items()}
+    lines = []
+    for work, (place, results) in product(MAIN, found.items()):
+        ours, theirs = (results.get((work, each, "asyncio"), {}) for each in (OURS, BASELINE))
+        ratio = paired(ours, theirs, FIGURES["rate"])
+        figures = (
+            number(median_of(client, FIGURES[name]))
+            for name in ("rate", "p50", "p99")
+            for client in (ours, theirs)
+        )
+        if ratio is not None:
+            lines.append((work, place, str(ratio), *figures))
+    return lines
 
 
 @contextmanager

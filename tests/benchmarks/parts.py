@@ -20,7 +20,7 @@ from tests.benchmarks.instructions import compared, count_all, missing, record, 
 from tests.benchmarks.memory import COMMANDS, memory_cell
 from tests.benchmarks.model import Cell, Result
 from tests.benchmarks.plan import Timing, chosen, table
-from tests.benchmarks.report import HEAD, aligned, lines, progress, show, troubles
+from tests.benchmarks.report import aligned, progress, show, troubles
 from tests.benchmarks.runner import Runner
 from tests.benchmarks.store import save
 
@@ -98,7 +98,7 @@ def play_profile(choice: Choice) -> tuple[str, int]:
     if (why := missing()) is not None:
         return f"Left out: {why}.", 0
     with started() as target:
-        counts = count_all(target)
+        counts = count_all(target, {} if choice.record else recorded())
     save(choice.out, "profile", (), counts=[asdict(each) for each in counts])
     if choice.record:
         record(counts)
@@ -141,8 +141,8 @@ def play_network(choice: Choice) -> tuple[str, int]:
     everything = [result for results in places.values() for result in results]
     save(choice.out, "network", (), places=msgspec.to_builtins(places))
     (choice.out / "network.svg").write_text(draw(charts.distances(places)))
-    parts = [f"{place}\n{aligned([HEAD, *lines(found)])}" for place, found in places.items()]
-    return "\n\n".join([*parts, *notes, *troubles(everything)]), 0
+    lines = aligned([network.HEAD, *network.network_lines(places)])
+    return "\n\n".join([lines, *notes, *troubles(everything)]), 0
 
 
 def _judged(results: Sequence[Result], cells: Collection[Cell]) -> tuple[str, int]:

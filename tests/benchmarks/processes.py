@@ -94,8 +94,13 @@ def peak_resident() -> int:
     """
     KiB of memory that this process held at most.
     """
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak // 1024 if sys.platform == "darwin" else peak
+    try:
+        # Not `ru_maxrss`, which on Linux begins with what the parent held when it forked.
+        status = (_PROC / "self" / "status").read_text()
+    except OSError:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak // 1024 if sys.platform == "darwin" else peak
+    return int(status.partition("VmHWM:")[2].split()[0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,18 @@ from tests.benchmarks.model import BASELINE, Result
 from tests.benchmarks.ratios import Key, Ratio, by_key, median_of, paired, shown
 from tests.benchmarks.works import WORKS
 
-__all__ = ["HEAD", "Line", "aligned", "bar_line", "lines", "number", "progress", "show", "troubles"]
+__all__ = [
+    "HEAD",
+    "Line",
+    "aligned",
+    "bar_line",
+    "lines",
+    "number",
+    "order",
+    "progress",
+    "show",
+    "troubles",
+]
 
 Line = tuple[str, ...]
 HEAD: Line = (
@@ -42,10 +53,13 @@ def lines(results: Iterable[Result]) -> list[Line]:
     One line per work, loop and client: medians, and the ratio of the rates to the baseline's.
     """
     found = by_key(results)
-    return [_line(key, found) for key in sorted(found, key=_place)]
+    return [_line(key, found) for key in sorted(found, key=order)]
 
 
-def _place(key: Key) -> tuple[int, str, str, str]:
+def order(key: Key) -> tuple[int, str, str, str]:
+    """
+    Where it stands in a table.
+    """
     work, client, loop = key
     # Node's clients stand with asyncio's, as it is those that they are compared with.
     return (list(WORKS).index(work), loop.replace("node", "asyncio"), loop, client)
