@@ -81,15 +81,13 @@ def _line(key: Key, found: Mapping[Key, Mapping[int, Result]]) -> Line:
 
 def troubles(results: Iterable[Result]) -> list[str]:
     """
-    One line for each cell without figures, and how busy the machine was with other things.
+    One line for each cell that failed and each client that is absent, and how busy the machine was
+    with other things.
     """
     seen = list(results)
-    told_ = {
-        f"{result.cell.name}: {result.trouble or f'left out, {result.absent}'}"
-        for result in seen
-        if not result.measured
-    }
-    return [*sorted(told_), *_foreign(seen)]
+    failed = {f"{each.cell.name}: {each.trouble}" for each in seen if each.trouble is not None}
+    absent = {f"{each.cell.client}: left out, {each.absent}" for each in seen if each.absent}
+    return [*sorted(failed), *sorted(absent), *_foreign(seen)]
 
 
 def _foreign(results: Iterable[Result]) -> list[str]:

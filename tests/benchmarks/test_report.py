@@ -33,7 +33,7 @@ def test_the_table_tells_rates_and_ratios() -> None:
         "get-100 asyncio redis-py 17,000 1.00x 58.8 10 20",
         "get-100 node ioredis 34,000 2.00x 29.4 10 20",
         "get-1 | ours | asyncio: fell over",
-        "get-100 | coredis | asyncio: left out, coredis is not installed",
+        "coredis: left out, coredis is not installed",
         "get-100 (asyncio): rate of ours to redis-py 12.0x at least 10.0x 14.0x",
         "Every bar is reached.",
     ):
