@@ -15,6 +15,7 @@ from tests.benchmarks.clients import AbsentError, Client, RefusedError, make_cli
 from tests.benchmarks.invalidation import measure_invalidation
 from tests.benchmarks.load import Load
 from tests.benchmarks.model import READY, Cell, Loop, Result, Target
+from tests.benchmarks.reference import REFERENCE, play_reference
 from tests.benchmarks.works import WORKS, Data
 
 __all__ = ["play"]
@@ -25,6 +26,8 @@ def play(cell: Cell, target: Target) -> Result:
     What came of the cell; never raises for what the client does.
     """
     try:
+        if cell.client == REFERENCE:
+            return play_reference(cell, target)
         with asyncio.Runner(loop_factory=_loop_factory(cell.loop)) as runner:
             return runner.run(_measure(cell, target))
     except AbsentError as error:

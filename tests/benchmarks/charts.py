@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from tests.benchmarks.bars import BARS, FIGURES
 from tests.benchmarks.chart import Chart
-from tests.benchmarks.model import BASELINE, OURS, Loop, Result
+from tests.benchmarks.model import BASELINE, OURS, Loop, Result, baseline_loop
 from tests.benchmarks.ratios import by_key, paired
 from tests.benchmarks.report import order
 
@@ -24,7 +24,7 @@ def ratios(results: Sequence[Result]) -> Chart:
     groups: dict[str, dict[str, float]] = {}
     for key in sorted(found, key=order):
         (work, client, loop), mine = key, found[key]
-        beside: Loop = "uvloop" if loop == "uvloop" else "asyncio"
+        beside = baseline_loop(loop)
         ratio = paired(mine, found.get((work, BASELINE, beside), {}), FIGURES["rate"])
         if ratio is not None:
             groups.setdefault(_title(work, beside), {})[client] = ratio.middle

@@ -11,7 +11,7 @@ import msgspec
 
 from sahool_cache.address import Address
 
-__all__ = ["BASELINE", "OURS", "READY", "Cell", "Loop", "Result", "Target"]
+__all__ = ["BASELINE", "OURS", "READY", "Cell", "Loop", "Result", "Target", "baseline_loop"]
 
 BASELINE = "redis-py"
 OURS = "ours"
@@ -20,6 +20,13 @@ READY = "ready"
 
 Loop = Literal["asyncio", "uvloop", "node", "none"]
 """What runs the client; `none` is a program that has no event loop that we could choose."""
+
+
+def baseline_loop(loop: Loop) -> Loop:
+    """
+    The loop of the baseline that a client on that loop is compared with.
+    """
+    return "uvloop" if loop == "uvloop" else "asyncio"
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):

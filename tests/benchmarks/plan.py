@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from tests.benchmarks.model import BASELINE, OURS, Cell, Loop
+from tests.benchmarks.reference import REFERENCE
 from tests.benchmarks.works import WORKS
 
 __all__ = [
@@ -86,6 +87,8 @@ def table(timing: Timing) -> list[list[Cell]]:
             if loop == "asyncio":
                 group += group_of(timing, work, loop, _beside(work))
                 group += group_of(timing, work, "node", _NODE)
+                if work != "mix-100":
+                    group += group_of(timing, work, "none", (REFERENCE,))
             groups.append(group)
     groups.append(group_of(timing, "hot-key", "asyncio", (BASELINE, NEAR)))
     groups.append(group_of(timing, "invalidation", "asyncio", (NEAR,)))

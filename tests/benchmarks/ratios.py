@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from tests.benchmarks.model import Cell, Result
+from tests.benchmarks.model import Cell, Loop, Result
 
 __all__ = ["Key", "Ratio", "by_key", "key_of", "median_of", "paired", "percentile", "shown"]
 
-Key = tuple[str, str, str]
+Key = tuple[str, str, Loop]
 """Work, client, loop."""
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from tests.benchmarks.bars import FIGURES, Verdict
-from tests.benchmarks.model import BASELINE, Result
+from tests.benchmarks.model import BASELINE, Loop, Result, baseline_loop
 from tests.benchmarks.ratios import Key, Ratio, by_key, median_of, paired, shown
 from tests.benchmarks.works import WORKS
 
@@ -56,19 +56,18 @@ def lines(results: Iterable[Result]) -> list[Line]:
     return [_line(key, found) for key in sorted(found, key=order)]
 
 
-def order(key: Key) -> tuple[int, str, str, str]:
+def order(key: Key) -> tuple[int, Loop, Loop, str]:
     """
     Where it stands in a table.
     """
     work, client, loop = key
-    # Node's clients stand with asyncio's, as it is those that they are compared with.
-    return (list(WORKS).index(work), loop.replace("node", "asyncio"), loop, client)
+    return (list(WORKS).index(work), baseline_loop(loop), loop, client)
 
 
 def _line(key: Key, found: Mapping[Key, Mapping[int, Result]]) -> Line:
     work, client, loop = key
     mine = found[key]
-    reference = found.get((work, BASELINE, "asyncio" if loop == "node" else loop), {})
+    reference = found.get((work, BASELINE, baseline_loop(loop)), {})
     ratio = paired(mine, reference, FIGURES["rate"])
     latencies = (median_of(mine, FIGURES[name]) for name in ("p50", "p99", "p999"))
     return (

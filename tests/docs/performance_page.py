@@ -34,7 +34,8 @@ group has two replicas and three sentinels, and 10,000 keys with values of 100 b
 the baseline, has a blocking pool of 50 connections that waits for ever, and its defaults otherwise;
 *tuned* is a plain pool behind a fair semaphore, without timeouts of sockets. Ours has its defaults,
 with deadline, breaker, retries, routing and observers in place, and goes through the sentinels. All
-get bytes but *ours, text*.
+get bytes but *ours, text*. *redis-benchmark* is the server's own program in C, with one connection
+and as many commands on their way as the work has tasks.
 
 *ratio* is the median of the ratios to redis-py on the same event loop, each of two runs that
 followed one another, with the lowest and the highest: these can be trusted where the machine's own
