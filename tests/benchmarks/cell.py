@@ -58,8 +58,11 @@ async def _measure(cell: Cell, target: Target) -> Result:
         load = Load(client, cell, WORKS[cell.work])
         await load.warm_up()
         if cell.waits:
-            await _wait_for_the_others()
-        return await load.measure(target)
+            await _told_to_go_on()
+        measured = await load.measure(target)
+        if cell.profiled:
+            await _told_to_go_on()
+        return measured
     finally:
         await client.aclose()
 
@@ -73,7 +76,7 @@ async def _check(client: Client, cell: Cell) -> None:
     assert list(map(len, values)) == [cell.value_bytes] * 2, "MGET answers something else"
 
 
-async def _wait_for_the_others() -> None:
+async def _told_to_go_on() -> None:
     print(READY, flush=True)  # noqa: T201
     await asyncio.to_thread(sys.stdin.readline)
 

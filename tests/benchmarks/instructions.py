@@ -1,30 +1,29 @@
 """
 How many instructions a command costs, counted by valgrind: that shows also on a busy machine.
 
-Each count is the difference of two runs, one with twice as many commands, so what happens once
-cancels out. Hashes are not randomised. The server runs outside of valgrind, fifty times quicker
-than the client, so two things still depend on time: how many tasks share a write, which is why they
-go in step here, and how often background tasks have their turn while a reply is on its way. Both
-only ever add to a count, so one that seems to have grown is taken again, and the lower one counts.
+Only the work itself is counted: the cell says when it is warm and when it is done, and valgrind is
+told then to begin and to end. Tasks go in step and hashes are not randomised, so a count comes out
+within 0.3 % again, on a machine that is busy with other things. What is left to chance is how often
+background tasks have their turn meanwhile, as under valgrind everything takes fifty times longer;
+that only ever adds to a count.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import platform
 import re
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from tests.benchmarks.model import BASELINE, OURS, Cell, Result, Target
+from tests.benchmarks.model import BASELINE, OURS, READY, Cell, Result, Target
 from tests.benchmarks.plan import NEAR, variant_options
 from tests.benchmarks.report import Line, aligned, number
 from tests.benchmarks.runner import ROOT, python_command
@@ -47,8 +46,8 @@ MARGIN = 1.10
 """How many times what is recorded a count may be."""
 
 _COUNTED = re.compile(r"Collected : (\d+)")
-_AT_ONCE = 2
-_WITHIN = 600.0
+_VALGRIND = ("valgrind", "--tool=callgrind", "--instr-atstart=no", "--callgrind-out-file=/dev/null")
+_WITHIN = 300.0
 
 _REFERENCE = (BASELINE, "get-100", 2_000)
 _PROFILED: tuple[tuple[str, str, int], ...] = (
@@ -84,76 +83,81 @@ def missing() -> str | None:
     """
     Why nothing can be counted here.
     """
-    return None if shutil.which("valgrind") else "valgrind is not installed"
+    absent = [program for program in ("valgrind", "vgdb") if shutil.which(program) is None]
+    return f"{' and '.join(absent)} is not installed" if absent else None
 
 
-def count_all(target: Target, before: Mapping[str, float]) -> list[Count]:
+def count_all(target: Target) -> list[Count]:
     """
-    A count for each client and work that is profiled, the reference first; `before` says what they
-    were.
+    A count for each client and work that is profiled, the reference first.
     """
-    counts = _count(target, _PROFILED)
-    grown = {count.name for count in counts if _grown(count, relative(counts), before)}
-    again = _count(target, [each for each in _PROFILED if f"{each[0]}: {each[1]}" in grown])
-    lower = {count.name: count for count in again if count.instructions is not None}
-    return [_lower(count, lower.get(count.name, count)) for count in counts]
+    return [_count(client, work, commands, target) for client, work, commands in _PROFILED]
 
 
-def _lower(one: Count, other: Count) -> Count:
-    return min(one, other, key=lambda count: count.instructions or math.inf)
-
-
-def _grown(count: Count, parts: Mapping[str, float], before: Mapping[str, float]) -> bool:
-    held, part = before.get(count.name), parts.get(count.name)
-    return held is not None and (part is None or part > held * MARGIN)
-
-
-def _count(target: Target, profiled: Iterable[tuple[str, str, int]]) -> list[Count]:
-    runs = [
-        Cell(
-            work=work,
-            client=client,
-            tasks=WORKS[work].tasks,
-            commands=commands * times,
-            warm_up=0.0,
-            in_step=True,
-            options=variant_options(client),
-        )
-        for client, work, commands in profiled
-        for times in (1, 2)
-    ]
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        counted = list(pool.map(lambda cell: _instructions(cell, target), runs))
-    return [_difference(cell, *counted[at : at + 2]) for at, cell in enumerate(runs) if at % 2 == 0]
-
-
-def _difference(cell: Cell, once: int | str, twice: int | str) -> Count:
-    if isinstance(once, str) or isinstance(twice, str):
-        why = once if isinstance(once, str) else str(twice)
-        return Count(client=cell.client, work=cell.work, instructions=None, trouble=why)
-    each = (twice - once) / (cell.commands or 1)
-    return Count(client=cell.client, work=cell.work, instructions=each)
-
-
-def _instructions(cell: Cell, target: Target) -> int | str:
-    command = ("valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null")
+def _count(client: str, work: str, commands: int, target: Target) -> Count:
+    cell = Cell(
+        work=work,
+        client=client,
+        tasks=WORKS[work].tasks,
+        commands=commands,
+        options=variant_options(client),
+        waits=True,
+        profiled=True,
+    )
     try:
-        done = subprocess.run(
-            (*command, *python_command(cell, target)),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_WITHIN,
-            cwd=ROOT,
-            env=os.environ | {"PYTHONHASHSEED": "0"},
-        )
-        result = msgspec.json.decode(done.stdout.splitlines()[-1], type=Result)
-    except (subprocess.TimeoutExpired, IndexError, msgspec.DecodeError) as error:
-        return f"{type(error).__name__} under valgrind"
-    counted = _COUNTED.search(done.stderr)
-    if not result.measured or counted is None:
-        return result.trouble or result.absent or "valgrind has counted nothing"
+        total = _instructions(cell, target)
+    except _NothingCountedError as error:
+        return Count(client=client, work=work, instructions=None, trouble=str(error))
+    return Count(client=client, work=work, instructions=total / commands)
+
+
+class _NothingCountedError(Exception):
+    pass
+
+
+def _instructions(cell: Cell, target: Target) -> int:
+    with subprocess.Popen(
+        (*_VALGRIND, *python_command(cell, target)),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONHASHSEED": "0"},
+        text=True,
+    ) as process:
+        guard = threading.Timer(_WITHIN, process.kill)
+        guard.start()
+        try:
+            for switch in ("on", "off"):
+                _wait_for(process)
+                _switch(process, switch)
+            _, told = process.communicate()
+        finally:
+            guard.cancel()
+            process.kill()
+    counted = _COUNTED.search(told)
+    if counted is None:
+        raise _NothingCountedError("valgrind has counted nothing")
     return int(counted[1])
+
+
+def _wait_for(process: subprocess.Popen[str]) -> None:
+    line = process.stdout.readline() if process.stdout else ""
+    if line.strip() == READY:
+        return
+    try:
+        result = msgspec.json.decode(line, type=Result)
+    except msgspec.DecodeError:
+        raise _NothingCountedError("the client fell over under valgrind") from None
+    raise _NothingCountedError(result.trouble or result.absent or "the client had nothing to do")
+
+
+def _switch(process: subprocess.Popen[str], switch: str) -> None:
+    command = ("vgdb", f"--pid={process.pid}", "instrumentation", switch)
+    subprocess.run(command, capture_output=True, check=True, timeout=_WITHIN)
+    if process.stdin is not None:
+        process.stdin.write("go\n")
+        process.stdin.flush()
 
 
 def relative(counts: Iterable[Count]) -> dict[str, float]:
@@ -206,6 +210,11 @@ def count_lines(counts: Iterable[Count], before: Mapping[str, float]) -> list[Li
         told = count.trouble or ("GROWN" if _grown(count, parts, before) else "")
         lines.append((count.client, count.work, *map(number, figures), told))
     return lines
+
+
+def _grown(count: Count, parts: Mapping[str, float], before: Mapping[str, float]) -> bool:
+    held, part = before.get(count.name), parts.get(count.name)
+    return held is not None and (part is None or part > held * MARGIN)
 
 
 def compared(counts: Sequence[Count], before: Mapping[str, float]) -> tuple[str, int]:

@@ -78,7 +78,7 @@ class Load:
         calls = commands // self._work.commands
         share, more = divmod(calls, self._cell.tasks)
         tasks = self._cell.tasks
-        if self._cell.in_step:
+        if self._cell.profiled and tasks > 1:
             step = _Step(tasks)
             await self._all(_in_step(self._call, share, step) for _ in range(tasks))
         else:

@@ -16,7 +16,7 @@ __all__ = ["BASELINE", "OURS", "READY", "Cell", "Loop", "Result", "Target", "bas
 BASELINE = "redis-py"
 OURS = "ours"
 READY = "ready"
-"""What a cell says that waits for others."""
+"""What a cell says that waits."""
 
 Loop = Literal["asyncio", "uvloop", "node", "none"]
 """What runs the client; `none` is a program that has no event loop that we could choose."""
@@ -73,9 +73,10 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     commands: int | None = None
     rounds: int = 1
     """Into how many parts `commands` are cut; memory is looked at after each."""
-    in_step: bool = False
-    """Whether no task begins its next command before all have their replies, so that what is sent
-    together does not depend on who happens to be quick."""
+    profiled: bool = False
+    """Whether its instructions are counted: then no task begins its next command before all have
+    their replies, so what is sent together does not depend on who happens to be quick; and it waits
+    for a line once more when it is done."""
     options: Mapping[str, Any] = {}
     """Settings of ours, beyond those that name the group."""
     processes: int = 1

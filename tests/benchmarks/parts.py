@@ -98,7 +98,7 @@ def play_profile(choice: Choice) -> tuple[str, int]:
     if (why := missing()) is not None:
         return f"Left out: {why}.", 0
     with started() as target:
-        counts = count_all(target, {} if choice.record else recorded())
+        counts = count_all(target)
     save(choice.out, "profile", (), counts=[asdict(each) for each in counts])
     if choice.record:
         record(counts)
