@@ -28,9 +28,11 @@ DELAYS = (0.0, 0.0005, 0.002)
 """Seconds that a round trip takes longer. Without delay there is still the proxy, which costs."""
 
 
+_SHOWN = {"rate": "commands/s", "CPU per command in us": "CPU us", "p50": "p50 us", "p99": "p99 us"}
+
 HEAD: Line = (
-    *("work", "place", "ratio", f"{OURS}/s", f"{BASELINE}/s"),
-    *(f"{OURS} p50 us", f"{BASELINE} p50 us", f"{OURS} p99 us", f"{BASELINE} p99 us"),
+    *("work", "place", "ratio"),
+    *(f"{client} {name}" for name in _SHOWN.values() for client in (OURS, BASELINE)),
 )
 
 
@@ -43,7 +45,7 @@ def cells(timing: Timing) -> list[list[Cell]]:
 
 def network_lines(places: Mapping[str, Sequence[Result]]) -> list[Line]:
     """
-    One line per work and place: the rates of both, their ratio, and their latencies.
+    One line per work and place: the ratio of the rates, then the figures of both.
     """
     found = {place: by_key(results) for place, results in places.items()}
     lines = []
@@ -51,9 +53,7 @@ def network_lines(places: Mapping[str, Sequence[Result]]) -> list[Line]:
         ours, theirs = (results.get((work, each, "asyncio"), {}) for each in (OURS, BASELINE))
         ratio = paired(ours, theirs, FIGURES["rate"])
         figures = (
-            number(median_of(client, FIGURES[name]))
-            for name in ("rate", "p50", "p99")
-            for client in (ours, theirs)
+            number(median_of(client, FIGURES[name])) for name in _SHOWN for client in (ours, theirs)
         )
         if ratio is not None:
             lines.append((work, place, str(ratio), *figures))

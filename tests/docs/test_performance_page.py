@@ -36,7 +36,7 @@ def test_the_page_tells_what_was_measured(tmp_path: Path) -> None:
         "each tenth of 10,000,000 GET by 100 tasks: 2.0, 3.0.",
         "| ours | get-100 | 33,000 | 0.11 |",
         "| small | ours, 2 lanes | 1 | 1 | 100 | 9 | 0 |  |  | 0 |",
-        "| get-100 | TLS | 5.88x | 100k | 17,000 | 10 | 10 | 20 | 20 |",
+        "| get-100 | TLS | 5.88x | 100k | 17,000 | 3 | 58.8 | 10 | 10 | 20 | 20 |",
     ):
         assert line in text, text
 
