@@ -9,6 +9,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --only-binary :all:
 PINS := requirements-dev.txt
+BENCH_PINS := requirements-bench.txt
 PYTHONS := $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
 
 # What the shell of the user has set up for another project must not leak into this one.
@@ -22,11 +23,13 @@ $(shell test -x $(PY) || rm -f $(VENV)/ready-*)
 VENV_READY := $(VENV)/ready-python
 DEMO_READY := $(VENV)/ready-demo
 DEV_READY := $(VENV)/ready-dev
+BENCH_READY := $(VENV)/ready-bench
+NODE_READY := build/bench/node/ready
 
-.PHONY: help demo test sim chaos soak containers lint type fmt check pins dist clean
+.PHONY: help demo test sim chaos soak bench bench-check containers lint type fmt check pins dist clean
 
 help: ## Show this list
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(DEMO_READY) ## A real group loses its master, live; ARGS="--plain --seconds 10"
 	@$(PY) -m sahool_cache demo $(ARGS)
@@ -43,6 +46,12 @@ chaos: $(DEV_READY) ## Every fault against four clients, into build/chaos; ARGS=
 
 soak: $(DEV_READY) ## Two minutes of mixed load and failovers: nothing may grow; ARGS="--seconds 600"
 	@$(PY) -m tests.soak $(ARGS)
+
+bench: $(BENCH_READY) $(NODE_READY) ## Ours against its peers, into build/bench; ARGS="growth", ARGS="--quick"
+	@$(PY) -m tests.benchmarks $(ARGS)
+
+bench-check: $(BENCH_READY) $(NODE_READY) ## The same, and it fails when a bar is missed
+	@$(PY) -m tests.benchmarks table memory profile --check $(ARGS)
 
 containers: $(DEV_READY) ## The tests that need Docker; REDIS_IMAGE names the image, nothing is pulled
 	@SAHOOL_REQUIRE_CONTAINERS=1 $(PY) -m pytest -m container $(ARGS)
@@ -66,6 +75,9 @@ pins: $(DEV_READY) ## Renew requirements-dev.txt: the newest releases that pypro
 	@$(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 		--only-binary :all: --extra cli --extra embedded --group dev \
 		--custom-compile-command "make pins" --output-file $(PINS) pyproject.toml
+	@$(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+		--only-binary :all: --group bench --constraint $(PINS) \
+		--custom-compile-command "make pins" --output-file $(BENCH_PINS)
 
 dist: $(DEV_READY) ## Build the sdist and the wheel into dist/
 	@rm -rf dist
@@ -102,3 +114,17 @@ $(DEV_READY): $(VENV_READY) pyproject.toml $(PINS)
 	@echo "Installing what development needs (once, about a minute) ..." >&2
 	@$(PIP) --requirement $(PINS) --editable .
 	@touch $@ $(DEMO_READY)
+
+$(BENCH_READY): $(DEV_READY) $(BENCH_PINS)
+	@echo "Installing the clients to compare with (once, about 10 seconds) ..." >&2
+	@$(PIP) --requirement $(BENCH_PINS) || echo "Left out: no wheel of them for this system." >&2
+	@touch $@
+
+# Without npm, or without a way to its registry, ioredis is left out.
+$(NODE_READY):
+	@mkdir -p $(@D)
+	@if command -v npm >/dev/null; then \
+		npm install --prefix $(@D) --no-audit --no-fund --silent ioredis@6 || \
+		echo "Left out: ioredis cannot be installed." >&2; \
+	fi
+	@touch $@

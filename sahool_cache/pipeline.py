@@ -193,16 +193,15 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
             await self.reset()
 
     async def _shape(self, replies: list[Any], stack: Sequence[Staged]) -> list[Any]:
-        shape, callbacks = self._caller.shape, self._caller.response_callbacks
-        if not self._special and sets_gone_well(replies, stack, callbacks):
+        if not self._special and sets_gone_well(replies, stack, self.response_callbacks):
             return [True] * len(replies)
+        shape = self._caller.shape
         shaped = [
             reply if isinstance(reply, Exception) else shape(args[0], reply, options)
             for reply, (args, options, _, _) in zip(replies, stack, strict=True)
         ]
-        if SHAPED.issuperset(map(type, shaped)):
-            return shaped
-        return [await each if isawaitable(each) else each for each in shaped]
+        usual = SHAPED.issuperset(map(type, shaped))
+        return shaped if usual else [await e if isawaitable(e) else e for e in shaped]
 
     async def _execute_asbatch(self, chain: Chain, stack: list[Staged]) -> list[Any]:
         call = self._caller.options

@@ -4,13 +4,14 @@ Arguments to bytes: hiredis packs, and what it does not take is encoded as redis
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import chain
+from collections.abc import Sequence
 from typing import Any, cast
 
 from hiredis import pack_command
 from redis._parsers.encoders import Encoder
 from redis.exceptions import DataError
+
+from sahool_cache.commands import SPECS
 
 __all__ = ["ArgumentEncoder", "pack", "pack_all"]
 
@@ -40,28 +41,62 @@ def pack(args: Sequence[Any]) -> bytes:
     return packed
 
 
-def pack_all(commands: Sequence[tuple[Any, ...]], at_a_time: int) -> Iterable[bytes]:
+def pack_all(commands: Sequence[tuple[Any, ...]], at_a_time: int) -> list[bytes]:
     """
-    The commands packed, in pieces of so many. Raises before the first if any cannot be sent.
-
-    Where it is certain that all can be, each piece is packed when it is asked for: the first ones
-    can be under way meanwhile.
+    The commands packed, in pieces of so many. Raises like `pack` if any cannot be sent.
     """
-    pieces = (commands[i : i + at_a_time] for i in range(0, len(commands), at_a_time))
-    if _surely_sent(commands):
-        return (b"".join(map(pack_command, piece)) for piece in pieces)
-    return [b"".join(map(pack, piece)) for piece in pieces]
+    starts = range(0, len(commands), at_a_time)
+    try:
+        return [_joined(commands[i : i + at_a_time]) for i in starts]
+    except UnicodeEncodeError:  # pack says what is wrong
+        return [b"".join(map(pack, commands[i : i + at_a_time])) for i in starts]
 
 
-def _surely_sent(commands: Iterable[tuple[Any, ...]]) -> bool:
+def _joined(commands: Sequence[tuple[Any, ...]]) -> bytes:
     """
-    Whether hiredis takes every argument as it is, whatever its value.
+    What hiredis makes of them, in half the time where the commands are short and many: their
+    parts are joined at once. Each command begins with the line's end of the one before.
     """
-    arguments = list(chain.from_iterable(commands))
-    if not _PLAIN.issuperset(map(type, arguments)):
-        return False
-    texts = [each for each in arguments if each.__class__ is str]
-    return "".join(texts).isascii()  # then there is no lone surrogate
+    parts: list[bytes] = []
+    extend = parts.extend
+    for args in commands:
+        try:
+            if len(args) == 3:
+                name, key, value = args
+                if key.__class__ is str:
+                    key = key.encode()
+                if value.__class__ is str:
+                    value = value.encode()
+                if key.__class__ is value.__class__ is bytes:
+                    extend((_THREE[name], _LENGTHS[len(key)], key, _LENGTHS[len(value)], value))
+                    continue
+            elif len(args) == 2:
+                name, key = args
+                if key.__class__ is str:
+                    key = key.encode()
+                if key.__class__ is bytes:
+                    extend((_TWO[name], _LENGTHS[len(key)], key))
+                    continue
+        except LookupError:  # a rare command, or a long argument
+            pass
+        parts.append(b"\r\n" + pack(args)[:-2])
+    parts.append(b"\r\n")
+    return b"".join(parts)[2:]
+
+
+def _heads(count: int) -> dict[str | bytes, bytes]:
+    """
+    How each command of so many words begins.
+    """
+    heads: dict[str | bytes, bytes] = {}
+    for spec in SPECS.values():
+        word = spec.words[0]
+        heads[word] = heads[word.decode()] = b"\r\n*%d\r\n$%d\r\n%b" % (count, len(word), word)
+    return heads
+
+
+_TWO, _THREE = _heads(2), _heads(3)
+_LENGTHS = tuple(b"\r\n$%d\r\n" % length for length in range(1024))
 
 
 def _encode(value: Any) -> bytes | str:
