@@ -266,6 +266,13 @@ class Caller(QuickSet, ReplicaReads, AsyncRedisModuleCommands):  # type: ignore[
             options = {k: v for k, v in options.items() if k != "keys" and k not in SPECIAL}
         return callback(reply, **options)
 
+    def shapes_ok(self, replies: list[Any]) -> bool:
+        """
+        Whether these are replies to SET that all come to True.
+        """
+        usual = self.response_callbacks.get("SET") is parse_set_result
+        return usual and _OK.issuperset(replies)
+
     async def ready(self) -> Chain:
         """
         The running machinery, started if need be.

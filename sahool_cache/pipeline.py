@@ -13,7 +13,7 @@ from redis.client import EMPTY_RESPONSE
 from redis.exceptions import ResponseError, WatchError
 
 from sahool_cache.caller import PLAIN, SHAPED, Caller
-from sahool_cache.commands import Spec
+from sahool_cache.commands import SPECS, Spec
 from sahool_cache.connection.borrowed import Borrowed
 from sahool_cache.connection.faults import DialFailed, Expired, LaneLost, judge
 from sahool_cache.connection.packing import pack
@@ -34,7 +34,6 @@ from sahool_cache.staged import (
     first_not_run,
     merged,
     needs_own,
-    sets_gone_well,
     stage,
     transaction,
     waits,
@@ -43,6 +42,8 @@ from sahool_cache.staged import (
 from sahool_cache.wiring.chain import Chain
 
 __all__ = ["Pipeline"]
+
+_SET = SPECS["SET"]
 
 
 class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two disagree
@@ -53,6 +54,7 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
     call, and only if every command in it may be.
     """
 
+    _depth = 4
     command_stack: Any  # of `Staged`, which begin like redis-py's
 
     def __init__(self, caller: Caller, *, transaction: bool, read_only: bool) -> None:
@@ -67,7 +69,7 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
         self.shard_hint = None
         self.watching = False
         self.command_stack = []
-        self._special = False
+        self._special, self._only_sets = False, True
         self.scripts: set[Any] = set()
         self.explicit_transaction = False
 
@@ -83,10 +85,25 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
         """
         return self._caller.get_connection_kwargs()
 
+    def set(self, name: Any, value: Any, *rest: Any, **options: Any) -> Any:
+        """
+        Stages a SET, as redis-py does; the plainest form without a detour, for bulk loads.
+        """
+        if (
+            not (rest or options or self.watching or self._read_only)
+            and (name.__class__ is str and name.isascii())  # such are certain to be sent
+            and (value.__class__ is bytes or (value.__class__ is str and value.isascii()))
+        ):
+            args = ("SET", name, value)
+            self.command_stack.append((args, options, _SET, args))
+            return self
+        return super().set(name, value, *rest, **options)
+
     def execute_command(self, *args: Any, **options: Any) -> Any:
         """
         Stages a command and returns the pipeline; between WATCH and `multi()` the awaitable reply.
         """
+        self._only_sets = False
         if not (options or self.watching or self._read_only) and args:
             plain = PLAIN.get(args[0]) if args[0].__class__ is str else None
             if plain is not None:
@@ -117,7 +134,7 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
         Forgets the staged commands; nothing is sent.
         """
         self.command_stack = []
-        self._special = False
+        self._special, self._only_sets = False, True
         self.explicit_transaction = False
 
     async def immediate_execute_command(self, *args: Any, **options: Any) -> Any:
@@ -186,15 +203,15 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
                 replies = await self._execute_as_transaction(chain, stack)
             else:
                 replies = await self._execute_asbatch(chain, stack)
-            if raise_on_error and any_error(replies):
+            if self._only_sets and self._caller.shapes_ok(replies):  # a bulk load, as a rule
+                return [True] * len(replies)
+            if raise_on_error:
                 self.raise_first_error(cast("Any", stack), replies)
             return await self._shape(replies, stack)
         finally:
             await self.reset()
 
     async def _shape(self, replies: list[Any], stack: Sequence[Staged]) -> list[Any]:
-        if not self._special and sets_gone_well(replies, stack, self.response_callbacks):
-            return [True] * len(replies)
         shape = self._caller.shape
         shaped = [
             reply if isinstance(reply, Exception) else shape(args[0], reply, options)
@@ -210,10 +227,17 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
         replies: list[Any] = []
         refusal: Exception | None = None
         refused: list[Any] = []
+        got: list[Any]
         while True:
             rest = stack[len(replies) :]
             loads = self._loads() if not replies else []
-            request = batch(rest, loads, self._flips(rest, len(loads)), needs_own=bool(times))
+            request = batch(
+                rest,
+                loads,
+                self._flips(rest, len(loads)),
+                needs_own=bool(times),
+                sure=self._only_sets,
+            )
             try:
                 got = await chain.send(request, call, deadline=deadline, fault=refusal)
             except UnavailableError:
@@ -222,6 +246,8 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
                 # The first part ran: its replies count, and the others were refused.
                 return replies + with_empty(refused, rest)
             got = got[len(loads) :]
+            if not any_error(got):
+                return replies + got
             # What a demoted or loading server did not run may be sent again from there on,
             # if nothing behind it ran that must not run twice: the order stays the caller's.
             first = first_not_run(got, rest) if call.retry != "never" else None
@@ -234,7 +260,7 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
         sent = [staged for staged in stack if EMPTY_RESPONSE not in staged[1]]
         loads = self._loads()
         call = self._caller.options
-        request = transaction(sent, loads, flipped=call.flipped)
+        request = transaction(sent, loads, flipped=call.flipped, sure=self._only_sets)
         if self.watching:
             replies = await self._execute_watched(chain, request)
         else:
@@ -285,7 +311,7 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
         borrowed, self._borrowed = self._borrowed, None
         watching, self.watching = self.watching, False
         self.command_stack = []
-        self._special = False
+        self._special, self._only_sets = False, True
         self.scripts = set()
         self.explicit_transaction = False
         if borrowed is None:

@@ -24,6 +24,8 @@ class QuickSet(AsyncCoreCommands):
     """
 
     _is_async_client: Literal[True] = True
+    _depth = 3
+    """How many calls deep the warnings below are from whom they are for."""
 
     if not TYPE_CHECKING:  # redis-py's overloads stay in sight
 
@@ -43,5 +45,5 @@ class QuickSet(AsyncCoreCommands):
                     return self.execute_command("SET", name, value, *when, *lives)
             for place, condition in enumerate(_EXPERIMENTAL, start=8):
                 if condition in options or len(rest) > place:
-                    warn_experimental_arg_usage(condition, "set", stacklevel=3)
+                    warn_experimental_arg_usage(condition, "set", stacklevel=self._depth)
             return _redis_py_set(self, name, value, *rest, **options)

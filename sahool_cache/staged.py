@@ -4,11 +4,10 @@ Commands that a pipeline holds until it is executed, and what may be done with t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from redis._parsers.helpers import parse_set_result
 from redis.client import EMPTY_RESPONSE
 from redis.exceptions import ExecAbortError, RedisError, ResponseError, WatchError
 
@@ -24,14 +23,11 @@ __all__ = [
     "first_not_run",
     "merged",
     "needs_own",
-    "sets_gone_well",
     "stage",
     "transaction",
     "waits",
     "with_empty",
 ]
-
-_OK = frozenset({"OK", b"OK"})
 
 Staged = tuple[tuple[Any, ...], dict[str, Any], Spec, tuple[Any, ...]]
 """The arguments and redis-py's options of one command, its spec, and what goes on the wire."""
@@ -50,42 +46,36 @@ def batch(
     flips: frozenset[int],
     *,
     needs_own: bool,
+    sure: bool,
 ) -> Batch:
     """
     The staged commands as one plain batch, after the scripts that they need.
     """
-    return _together(stack, [*loads, *_wire(stack)], flips, transaction=False, needs_own=needs_own)
+    return Batch(
+        [*loads, *_wire(stack)],
+        specs={spec for _, _, spec, _ in stack},
+        transaction=False,
+        repeatable=partial(_all_repeatable, stack),
+        needs_own=needs_own,
+        flips=flips,
+        sure=sure and not loads,
+    )
 
 
 def transaction(
-    stack: Sequence[Staged], loads: Sequence[tuple[Any, ...]], *, flipped: bool
+    stack: Sequence[Staged], loads: Sequence[tuple[Any, ...]], *, flipped: bool, sure: bool
 ) -> Batch:
     """
     The staged commands within MULTI and EXEC, after the scripts that they need.
     """
     wire = [*loads, ("MULTI",), *_wire(stack), ("EXEC",)]
-    flips = frozenset(range(len(wire)) if flipped else ())
-    return _together(stack, wire, flips, transaction=True, needs_own=False)
-
-
-def _together(
-    stack: Sequence[Staged],
-    wire: list[tuple[Any, ...]],
-    flips: frozenset[int],
-    *,
-    transaction: bool,
-    needs_own: bool,
-) -> Batch:
-    specs = {spec for _, _, spec, _ in stack}
     return Batch(
         wire,
-        transaction=transaction,
-        reads=all(spec.reads for spec in specs),
-        harmless=all(spec.harmless for spec in specs),
-        writes=any(spec.writes for spec in specs),
+        specs={spec for _, _, spec, _ in stack},
+        transaction=True,
         repeatable=partial(_all_repeatable, stack),
-        needs_own=needs_own,
-        flips=flips,
+        flips=frozenset(range(len(wire)) if flipped else ()),
+        sure=sure and not loads,
     )
 
 
@@ -126,8 +116,6 @@ def first_not_run(replies: list[Any], stack: Sequence[Staged]) -> int | None:
     """
     From where on the commands may be sent again; None where nothing is to be or may be.
     """
-    if not any_error(replies):
-        return None
     ran = [not isinstance(r, Exception) or judge(r) is not Verdict.NOTHING_RAN for r in replies]
     if all(ran):
         return None
@@ -140,8 +128,6 @@ def with_empty(replies: list[Any], stack: Sequence[Staged]) -> list[Any]:
     """
     The replies, with redis-py's stand-ins for errors that only mean "nothing there".
     """
-    if not any_error(replies):
-        return replies
     for reply in replies:
         if isinstance(reply, Exception) and not isinstance(reply, RedisError):
             raise reply  # undecodable, as redis-py raises it
@@ -182,16 +168,6 @@ def merged(
     if len(results) != len(stack):
         raise ResponseError("Wrong number of response items from pipeline execution")
     return list(results)
-
-
-def sets_gone_well(
-    replies: list[Any], stack: Sequence[Staged], callbacks: Mapping[str, Any]
-) -> bool:
-    """
-    Whether all of it was plain SET, as in a bulk load, and went well: no reply is to be shaped.
-    """
-    usual = callbacks.get("SET") is parse_set_result
-    return usual and {each[0][0] for each in stack} == {"SET"} and _OK.issuperset(set(replies))
 
 
 def any_error(replies: list[Any]) -> bool:

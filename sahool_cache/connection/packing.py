@@ -4,7 +4,7 @@ Arguments to bytes: hiredis packs, and what it does not take is encoded as redis
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 from hiredis import pack_command
@@ -13,7 +13,7 @@ from redis.exceptions import DataError
 
 from sahool_cache.commands import SPECS
 
-__all__ = ["ArgumentEncoder", "pack", "pack_all"]
+__all__ = ["ArgumentEncoder", "pack", "pieces"]
 
 _PLAIN = frozenset({bytes, str, float})
 """Types that hiredis packs by itself, whatever their value."""
@@ -41,15 +41,16 @@ def pack(args: Sequence[Any]) -> bytes:
     return packed
 
 
-def pack_all(commands: Sequence[tuple[Any, ...]], at_a_time: int) -> list[bytes]:
+def pieces(commands: Sequence[tuple[Any, ...]], at_a_time: int) -> Iterator[bytes]:
     """
-    The commands packed, in pieces of so many. Raises like `pack` if any cannot be sent.
+    The commands packed, so many of them in a piece, each when it is asked for. Raises like `pack`.
     """
-    starts = range(0, len(commands), at_a_time)
-    try:
-        return [_joined(commands[i : i + at_a_time]) for i in starts]
-    except UnicodeEncodeError:  # pack says what is wrong
-        return [b"".join(map(pack, commands[i : i + at_a_time])) for i in starts]
+    for start in range(0, len(commands), at_a_time):
+        some = commands[start : start + at_a_time]
+        try:
+            yield _joined(some)
+        except UnicodeEncodeError:  # pack says what is wrong
+            yield b"".join(map(pack, some))
 
 
 def _joined(commands: Sequence[tuple[Any, ...]]) -> bytes:

@@ -5,21 +5,21 @@ What is sent: one command, one that waits at the server, or several together.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from redis.exceptions import NoPermissionError
 
-from sahool_cache.commands import lookup, with_wait
+from sahool_cache.commands import Spec, lookup, with_wait
 from sahool_cache.connection.entries import Flipped, Timed, read_error
 from sahool_cache.connection.faults import judge
 from sahool_cache.connection.lane import BULKY, Lane
-from sahool_cache.connection.packing import pack, pack_all
+from sahool_cache.connection.packing import pack, pieces
 from sahool_cache.errors import Verdict
 
 __all__ = ["Batch", "Blocking", "Confirmation", "Single"]
 
-CHUNK = 100
+CHUNK = 200
 """Commands of a batch that are joined into one write: the server works while we go on."""
 
 _MARK_CHANNEL = "sahool_cache:wait"
@@ -199,11 +199,12 @@ class Batch:
 
     A `transaction` starts with MULTI and ends with EXEC, maybe after commands of its own kind
     such as SCRIPT LOAD. `flips` are the places of replies that are decoded the other way than
-    the lane does.
+    the lane does. `specs` are those of its commands, MULTI and EXEC aside; it is `sure` that every
+    argument can be sent where someone has looked at them.
     """
 
     __slots__ = (
-        "_chunks", "_repeatable", "commands", "cursor", "flips", "harmless", "name",
+        "_pieces", "_repeatable", "commands", "cursor", "flips", "harmless", "name",
         "needs_own", "reads", "transaction", "urgent", "writes",
     )  # fmt: skip
 
@@ -211,25 +212,26 @@ class Batch:
         self,
         commands: Sequence[tuple[Any, ...]],
         *,
+        specs: Collection[Spec],
         transaction: bool,
-        reads: bool,
-        harmless: bool,
-        writes: bool,
         repeatable: Callable[[], bool],
         needs_own: bool = False,
         flips: frozenset[int] = frozenset(),
+        sure: bool = False,
     ) -> None:
         self.name = "MULTI/EXEC" if transaction else "a pipeline"
         self.transaction = transaction
-        self.reads = reads
-        self.harmless = harmless
-        self.writes = writes
+        self.reads = all(spec.reads for spec in specs)
+        self.harmless = all(spec.harmless for spec in specs)
+        self.writes = any(spec.writes for spec in specs)
         self._repeatable = repeatable
         self.commands = commands
         self.needs_own = needs_own
         self.cursor = self.urgent = False
         self.flips = flips
-        self._chunks: Iterable[bytes] | None = pack_all(commands, CHUNK)
+        # All of it before it is sent, since a bad argument must send nothing; if there is none for
+        # sure, while it is sent: the first commands are under way before the last are packed.
+        self._pieces = None if sure else list(pieces(commands, CHUNK))
 
     @property
     def repeatable(self) -> bool:
@@ -242,8 +244,8 @@ class Batch:
         """
         The future replies.
         """
-        chunks, self._chunks = self._chunks or pack_all(self.commands, CHUNK), None
-        return lane.submit_group(chunks, len(self.commands), self.flips)
+        packed, self._pieces = self._pieces or pieces(self.commands, CHUNK), None
+        return lane.submit_group(packed, len(self.commands), self.flips)
 
     def ran(self, replies: list[Any]) -> bool:
         """

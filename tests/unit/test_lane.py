@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from redis.exceptions import DataError
 
+from sahool_cache.commands import SPECS
 from sahool_cache.connection.entries import Flipped
 from sahool_cache.connection.lane import HIGH_WATER, SWEEP, Lane
 from sahool_cache.connection.request import Batch, Single
@@ -119,10 +120,8 @@ async def test_a_bad_argument_leaves_neither_bytes_nor_a_place_in_the_queue() ->
     with pytest.raises(DataError):
         Batch(
             [("SET", "k", "v"), ("SET", "k", {})],
+            specs=[SPECS["SET"]],
             transaction=False,
-            reads=False,
-            harmless=False,
-            writes=True,
             repeatable=lambda: True,
         ).submit(lane)
     second = lane.submit(b"B")

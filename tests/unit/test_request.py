@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from redis.exceptions import DataError, ExecAbortError, ReadOnlyError, ResponseError
 
-from sahool_cache.commands import lookup
+from sahool_cache.commands import SPECS, lookup
 from sahool_cache.connection.packing import pack
 from sahool_cache.connection.request import CHUNK, Batch, Blocking, Single
 from tests.unit.clock import virtual
@@ -129,10 +129,8 @@ async def test_a_wait_without_end_stays_one() -> None:
 def batch(*commands: tuple[Any, ...], transaction: bool = False) -> Batch:
     return Batch(
         commands,
+        specs=[SPECS["SET"]],
         transaction=transaction,
-        reads=False,
-        harmless=False,
-        writes=True,
         repeatable=lambda: False,
     )
 
