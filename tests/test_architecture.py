@@ -30,7 +30,7 @@ from tests.house import (
 # Lowest first; a room imports only from the floors below its own. A room is a file or a folder of
 # the package, `__init__` the package itself. Each integration is a room.
 FLOORS = (
-    ("address", "errors"),
+    ("address", "background", "errors"),
     ("events", "incident"),
     ("commands", "observers", "recorder", "settings"),
     ("connection", "policy", "routing"),

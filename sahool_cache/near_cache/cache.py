@@ -121,7 +121,7 @@ class NearCache:
         for address, role in wanted.items():
             if address not in self._sources:
                 self._sources[address] = source = self._source(address, role)
-                self._fleet.start(source.run, name=f"sahool_cache.near_cache {address}")
+                self._fleet.run_beside(source.run, name=f"sahool_cache.near_cache {address}")
 
     def _source(self, address: Address, role: Literal["master", "replica"]) -> Source:
         dial, _ = self._dialler.server(address)

@@ -10,9 +10,9 @@ from random import Random
 from typing import Any
 
 import anyio
-from anyio.abc import TaskGroup
 
 from sahool_cache.address import Address
+from sahool_cache.background import Background
 from sahool_cache.routing.discovery import SentinelView
 from sahool_cache.routing.sentinel_link import Channel, SentinelLink
 
@@ -45,7 +45,7 @@ class Roster:
         self._random = random
         self._heard = heard
         self._on_state = on_state
-        self._tasks: TaskGroup | None = None
+        self._tasks: Background | None = None
         self._scopes: dict[Address, anyio.CancelScope] = {}
 
     @property
@@ -65,7 +65,7 @@ class Roster:
             if link.error or link.address in views
         }
 
-    def start(self, tasks: TaskGroup) -> None:
+    def start(self, tasks: Background) -> None:
         """
         Opens a link to each configured sentinel, as tasks of that group.
         """
@@ -92,7 +92,7 @@ class Roster:
                 await link.run()
 
         if self._tasks is not None:
-            self._tasks.start_soon(run, name=f"sahool_cache.sentinel {address}")
+            self._tasks.start(run, name=f"sahool_cache.sentinel {address}")
 
     async def ask(
         self,

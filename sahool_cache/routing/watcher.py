@@ -12,10 +12,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from random import Random
 
-import anyio
-from anyio.abc import TaskGroup
-
 from sahool_cache.address import Address
+from sahool_cache.background import Background
 from sahool_cache.routing.announcement import Announcement, Meaning, read_announcement
 from sahool_cache.routing.belief import Belief
 from sahool_cache.routing.discovery import SentinelView
@@ -91,7 +89,7 @@ class Watcher:
         self._verify = verify
         self._listener = listener
         self._now = now
-        self._tasks: TaskGroup | None = None
+        self._tasks: Background | None = None
         self._hint = asyncio.Event()
         self._pace = Pace(every=options.poll_interval, now=now, random=random)
         self._chased: Address | None = None
@@ -133,7 +131,7 @@ class Watcher:
         Watches until cancelled.
         """
         try:
-            async with anyio.create_task_group() as tasks:
+            async with Background() as tasks:
                 self._tasks = tasks
                 self._roster.start(tasks)
                 while True:
@@ -243,7 +241,7 @@ class Watcher:
         if self._pace.doubtful and not self._reassuring and self._tasks is not None:
             # Beside the round: a master that does not answer must not hold up what comes next.
             self._reassuring = True
-            self._tasks.start_soon(
+            self._tasks.start(
                 self._reassure, view.master, name=f"sahool_cache.check of {view.master}"
             )
         new = replace(
@@ -318,9 +316,7 @@ class Watcher:
         if candidate is None or candidate == self._chased or self._tasks is None:
             return
         self._chased = candidate
-        self._tasks.start_soon(
-            self._follow, candidate, name=f"sahool_cache.promotion of {candidate}"
-        )
+        self._tasks.start(self._follow, candidate, name=f"sahool_cache.promotion of {candidate}")
 
     async def _follow(self, candidate: Address) -> None:
         give_up, pause = self._now() + CHASE_LIMIT, CHASE_FIRST

@@ -12,10 +12,8 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-import anyio
-from anyio.abc import TaskGroup
-
 from sahool_cache.address import Address
+from sahool_cache.background import Background
 from sahool_cache.connection.borrowed import Borrowed
 from sahool_cache.connection.lane import Lane
 from sahool_cache.connection.node import Node
@@ -78,7 +76,7 @@ class Fleet:
         self.on_refresh: Callable[[], None] = lambda: None
         self.failovers = 0
         self.last_failover: MasterChanged | None = None
-        self._tasks: TaskGroup | None = None
+        self._tasks: Background | None = None
         self._hot_lost_at: float | None = None
         self._bulletin = Bulletin(events, self.now)
         self._fenced_at: float | None = None
@@ -123,11 +121,11 @@ class Fleet:
         Runs every background task until cancelled, then cuts every connection.
         """
         try:
-            async with anyio.create_task_group() as tasks:
+            async with Background() as tasks:
                 self._tasks = tasks
                 self.members.start(tasks)
-                tasks.start_soon(self.watcher.run, name="sahool_cache.watcher")
-                tasks.start_soon(self.rotation.run, name="sahool_cache.rotation")
+                tasks.start(self.watcher.run, name="sahool_cache.watcher")
+                tasks.start(self.rotation.run, name="sahool_cache.rotation")
         finally:
             self.hot, self.readers = None, ()
             self.members.close()
@@ -267,7 +265,7 @@ class Fleet:
         if crash:
             member.node.abort(f"held for down ({why})")
         else:
-            self._tasks.start_soon(self._drain, member.node, name="sahool_cache.drain")
+            self._tasks.start(self._drain, member.node, name="sahool_cache.drain")
 
     async def _drain(self, node: Node) -> None:
         give_up = self.now() + DRAIN
@@ -368,12 +366,12 @@ class Fleet:
             self.line.wake()
         self.on_refresh()
 
-    def start(self, run: Callable[[], Coroutine[Any, Any, None]], *, name: str) -> None:
+    def run_beside(self, run: Callable[[], Coroutine[Any, Any, None]], *, name: str) -> None:
         """
         Runs a background task with the others.
         """
         if self._tasks is not None:
-            self._tasks.start_soon(run, name=name)
+            self._tasks.start(run, name=name)
 
     def right_missing(self, right: str) -> None:
         """

@@ -10,9 +10,9 @@ from random import Random
 from typing import Any
 
 import anyio
-from anyio.abc import TaskGroup
 
 from sahool_cache.address import Address
+from sahool_cache.background import Background
 from sahool_cache.connection.commit import Committer
 from sahool_cache.connection.figures import LaneOptions
 from sahool_cache.connection.node import Node
@@ -68,7 +68,7 @@ class Members:
         self._on_node = on_node
         self._on_flush = on_flush
         self._on_breaker = on_breaker
-        self._tasks: TaskGroup | None = None
+        self._tasks: Background | None = None
         self._members: dict[Address, Member] = {}
         self._lane_options = LaneOptions(
             count=settings.lanes,
@@ -81,7 +81,7 @@ class Members:
     def __iter__(self) -> Iterator[Member]:
         return iter(tuple(self._members.values()))
 
-    def start(self, tasks: TaskGroup) -> None:
+    def start(self, tasks: Background) -> None:
         """
         Runs the members' tasks in that group from now on.
         """
@@ -101,7 +101,7 @@ class Members:
         if member is None:
             member = self._members[address] = self._make(address)
             if self._tasks is not None:
-                self._tasks.start_soon(_run, member, name=f"sahool_cache.node {address}")
+                self._tasks.start(_run, member, name=f"sahool_cache.node {address}")
         return member
 
     def _make(self, address: Address) -> Member:
@@ -137,7 +137,7 @@ class Members:
 
     def _start_commits(self, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
         if self._tasks is not None:
-            self._tasks.start_soon(run, name="sahool_cache.commits")
+            self._tasks.start(run, name="sahool_cache.commits")
 
     def retire_all_but(self, keep: set[Address | None]) -> None:
         """

@@ -182,7 +182,7 @@ def _spoiled(draw: st.DrawFn, call: Call, names: tuple[str, ...]) -> Call:
             args = (*args, *[None] * (13 if call.method == "set" else 2))
         case "unknown":
             options = options | {"nxx": True}
-        case "twice":
+        case "twice" if len(args) <= 10:
             options = _without_experiments(options) | {names[0]: "k"}
         case _:
             pass

@@ -9,9 +9,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from random import Random
 
-import anyio
-
 from sahool_cache.address import Address
+from sahool_cache.background import Background
 from sahool_cache.routing.discovery import SentinelView
 from sahool_cache.routing.roster import Roster
 from sahool_cache.routing.sentinel_link import SentinelLink
@@ -69,10 +68,10 @@ class Case:
 @asynccontextmanager
 async def running(group: FakeSentinels, *configured: Address) -> AsyncIterator[Case]:
     case = Case(group, *configured)
-    async with anyio.create_task_group() as tasks:
+    async with Background() as tasks:
         case.roster.start(tasks)
         await settle()
         yield case
-        tasks.cancel_scope.cancel()
+        tasks.cancel()
     await settle()
     assert [channel for each in group.at.values() for channel in each.channels] == []
