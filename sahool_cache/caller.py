@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import inspect
 from _thread import get_ident
+from asyncio import Future
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, cast
 
 from hiredis import pack_command
 from redis._parsers.encoders import Encoder
@@ -18,6 +19,7 @@ from redis.commands import AsyncRedisModuleCommands
 from redis.exceptions import ResponseError
 
 from sahool_cache.commands import SPECS, Spec, lookup
+from sahool_cache.connection.lane import Lane
 from sahool_cache.connection.packing import ArgumentEncoder, pack
 from sahool_cache.connection.request import Blocking, Confirmation, Single
 from sahool_cache.errors import NeedsOwnConnectionError, ReadOnlyViewError
@@ -30,10 +32,8 @@ from sahool_cache.wiring.options import CallOptions
 
 __all__ = ["PLAIN", "SHAPED", "Callback", "Caller", "Owner"]
 
-TEXT = frozenset({bytes, str})
-"""What hiredis packs as it is, whatever its value."""
-
-_OK = frozenset({"OK", b"OK"})
+TEXT, _OK = frozenset({bytes, str}), frozenset({"OK", b"OK"})
+"""What hiredis packs as it is, whatever its value; and what a SET that has set replies."""
 
 SPECIAL = frozenset({EMPTY_RESPONSE, NEVER_DECODE})
 """redis-py's own options that say how a reply is read, not how it is shaped."""
@@ -126,8 +126,8 @@ class Caller(QuickSet, ReplicaReads, AsyncRedisModuleCommands):  # type: ignore[
         started = lane.spoke_at
         try:
             reply = await future
-        except Exception as fault:  # noqa: BLE001  # judged there
-            reply = await self._again(chain, ("GET", name), fault, started)
+        except Exception:  # noqa: BLE001  # judged there
+            reply = await self._again(chain, lane, ("GET", name), future, started)
         else:
             if lane.heard_at - started > chain.slow_threshold:
                 chain.told("GET", lane.heard_at - started)
@@ -167,8 +167,8 @@ class Caller(QuickSet, ReplicaReads, AsyncRedisModuleCommands):  # type: ignore[
         started = lane.spoke_at
         try:
             reply = await future
-        except Exception as fault:  # noqa: BLE001  # judged there
-            reply = await self._again(chain, args, fault, started)
+        except Exception:  # noqa: BLE001  # judged there
+            reply = await self._again(chain, lane, args, future, started)
         else:
             if lane.heard_at - started > chain.slow_threshold:
                 chain.told(name, lane.heard_at - started)
@@ -181,12 +181,15 @@ class Caller(QuickSet, ReplicaReads, AsyncRedisModuleCommands):  # type: ignore[
         return reply
 
     async def _again(
-        self, chain: Chain, args: tuple[Any, ...], fault: Exception, started: float
+        self, chain: Chain, lane: Lane, args: tuple[Any, ...], future: Future[Any], started: float
     ) -> Any:
         """
         The reply after a first attempt that failed.
         """
-        deadline = self.options.deadline(since=started)
+        if not future.done():  # the tick that gathered it is one of a loop that stands still
+            lane.take_back(future)
+            return await (await self.ready()).send(Single(args), self.options)
+        deadline, fault = self.options.deadline(since=started), cast("Any", future.exception())
         reply = await chain.send(Single(args), self.options, deadline=deadline, fault=fault)
         if chain.now() - started > chain.slow_threshold:
             chain.told(args[0], chain.now() - started, deadline.waited)

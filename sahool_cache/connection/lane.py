@@ -8,6 +8,7 @@ also when the caller has gone, so that no reply ever reaches another's caller.
 from __future__ import annotations
 
 import asyncio
+from asyncio import _get_running_loop
 from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import islice
@@ -175,6 +176,14 @@ class Lane:
         self._note_congestion()
         return future
 
+    def take_back(self, future: asyncio.Future[Any]) -> None:
+        """
+        Forgets a command that was submitted while the lane's loop stood still, in the middle of
+        a tick: by another loop, or by a forked child. Nothing of it was written.
+        """
+        place = self._queue.index(future) - len(self._queue)
+        del self._queue[place], self._buffer[place]
+
     def _may_write(self, future: asyncio.Future[Any]) -> bool:
         if self._sweeper is None:
             if self.lost is not None:
@@ -186,7 +195,7 @@ class Lane:
     def _say(self, packed: bytes) -> None:
         # An idle line writes at once. Otherwise, or where replies came in bursts (many callers
         # in step), everything said in this tick of the loop shares one system call.
-        if len(packed) >= BULKY:
+        if len(packed) >= BULKY and _get_running_loop() is self._loop:
             self._flush()
             self._write(packed)
             self._note_congestion()

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from redis.exceptions import DataError
 
 from sahool_cache.connection.entries import Flipped
-from sahool_cache.connection.lane import HIGH_WATER, SWEEP, Lane
+from sahool_cache.connection.lane import BULKY, HIGH_WATER, SWEEP, Lane
 from sahool_cache.connection.request import Batch, Single
-from tests.unit.clock import settle, virtual
+from tests.unit.clock import VirtualLoop, settle, virtual
 from tests.unit.wires import FakeWire, lane_on
 
 
@@ -231,3 +232,26 @@ async def test_a_private_lane_never_sweeps() -> None:
     lane.abort("gone")
     with pytest.raises(Exception, match="gone"):
         await cut
+
+
+@pytest.mark.parametrize("size", [1, BULKY])
+def test_what_was_submitted_outside_of_the_loop_is_taken_back_unwritten(size: int) -> None:
+    wire, loop, foreign = FakeWire(), VirtualLoop(), b"F" * size
+
+    async def begin_a_tick() -> tuple[Lane, list[asyncio.Future[Any]]]:
+        lane = lane_on(wire)
+        return lane, [lane.submit(letter) for letter in (b"A", b"B", b"C")]
+
+    lane, futures = loop.run_until_complete(begin_a_tick())
+    lane.gathering = True  # the loop stopped before the tick was over
+    strangers = [lane.submit(foreign), lane.submit(b"G")]
+    written = list(wire.writes)
+    for stranger in strangers:
+        lane.take_back(stranger)
+    assert (wire.writes, lane.in_flight) == (written, 3)
+    lane._flush_tick()
+    wire.feed(b":1\r\n:2\r\n:3\r\n")
+    assert loop.run_until_complete(asyncio.gather(*futures)) == [1, 2, 3]
+    assert b"".join(wire.writes) == b"ABC"
+    lane.abort("test over")
+    loop.close()
