@@ -196,6 +196,8 @@ class Lane:
         # An idle line writes at once. Otherwise, or where replies came in bursts (many callers
         # in step), everything said in this tick of the loop shares one system call.
         if len(packed) >= BULKY and _get_running_loop() is self._loop:
+            if not self.gathering:
+                self.spoke_at = self._now()
             self._flush()
             self._write(packed)
             self._note_congestion()

@@ -7,6 +7,7 @@ import pytest
 from redis.exceptions import DataError
 
 from sahool_cache.connection.entries import Flipped
+from sahool_cache.connection.faults import LaneLost
 from sahool_cache.connection.lane import BULKY, HIGH_WATER, SWEEP, Lane
 from sahool_cache.connection.request import Batch, Single
 from tests.unit.clock import VirtualLoop, settle, virtual
@@ -255,3 +256,42 @@ def test_what_was_submitted_outside_of_the_loop_is_taken_back_unwritten(size: in
     assert b"".join(wire.writes) == b"ABC"
     lane.abort("test over")
     loop.close()
+
+
+@virtual
+async def test_a_call_counts_from_its_own_tick_whatever_its_size() -> None:
+    wire, loop = FakeWire(), asyncio.get_running_loop()
+    lane = lane_on(wire, budget=60.0)
+    for size in (1, BULKY - 1, BULKY, 10 * BULKY):
+        await asyncio.sleep(3)
+        future = lane.submit(b"A" * size)
+        assert lane.spoke_at == loop.time()
+        await asyncio.sleep(0.5)
+        wire.feed(b":1\r\n")
+        assert await future == 1
+        assert lane.heard_at - lane.spoke_at == pytest.approx(0.5)
+
+
+@virtual
+async def test_a_bulky_command_takes_its_turn_among_those_of_its_tick() -> None:
+    wire = FakeWire()
+    lane = lane_on(wire)
+    bulky = b"B" * BULKY
+    futures = [lane.submit(packed) for packed in (b"1", b"2", b"3", bulky, b"4")]
+    assert wire.writes == [b"1", b"23", bulky]
+    lane.abort("cut")
+    faults = await asyncio.gather(*futures, return_exceptions=True)
+    assert [isinstance(fault, LaneLost) and fault.sent for fault in faults] == [True] * 4 + [False]
+
+
+@virtual
+async def test_bulky_commands_make_the_next_caller_wait_within_the_tick() -> None:
+    wire, told = FakeWire(), list[bool]()
+    lane = lane_on(wire, on_change=lambda lane: told.append(lane.usable))
+    first = lane.submit(b"A" * BULKY)
+    assert lane.usable
+    wire.transport.backlog = HIGH_WATER + 1
+    second = lane.submit(b"B" * BULKY)
+    assert (lane.usable, told) == (False, [False])
+    wire.feed(b":1\r\n:2\r\n")
+    assert await asyncio.gather(first, second) == [1, 2]
