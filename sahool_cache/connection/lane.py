@@ -166,14 +166,13 @@ class Lane:
         if not self._may_write(future):
             return future
         self._replies.expect(Group(future, need, flips))
-        self._flush()
         try:
+            self._flush()
             for chunk in chunks:
                 self._write(chunk)
-        except BaseException:
-            self.abort("a group was not sent as a whole")
-            raise
-        self._note_congestion()
+            self._note_congestion()
+        except Exception as error:  # noqa: BLE001  # part of it was sent: nobody may go on
+            self.abort(f"not written as a whole ({type(error).__name__})")
         return future
 
     def take_back(self, future: asyncio.Future[Any]) -> None:
@@ -195,26 +194,32 @@ class Lane:
     def _say(self, packed: bytes) -> None:
         # An idle line writes at once. Otherwise, or where replies came in bursts (many callers
         # in step), everything said in this tick of the loop shares one system call.
-        if len(packed) >= BULKY and _get_running_loop() is self._loop:
-            if not self.gathering:
-                self.spoke_at = self._now()
-            self._flush()
-            self._write(packed)
-            self._note_congestion()
-        elif self.gathering:
-            self._hold(packed)
-        else:
-            self.spoke_at = self._now()
-            if self.burst > 1 or len(self._queue) > 1:
-                self._hold(packed)
-                self.gathering = True
-                self._loop.call_soon(self._flush_tick)
-            else:
+        try:
+            if len(packed) >= BULKY and _get_running_loop() is self._loop:
+                if not self.gathering:
+                    self.spoke_at = self._now()
+                self._flush()
                 self._write(packed)
+                self._note_congestion()
+            elif self.gathering:
+                self._hold(packed)
+            else:
+                self.spoke_at = self._now()
+                if self.burst > 1 or len(self._queue) > 1:
+                    self._hold(packed)
+                    self.gathering = True
+                    self._loop.call_soon(self._flush_tick)
+                else:
+                    self._write(packed)
+        except Exception as error:  # noqa: BLE001  # its reply is due, and nobody knows what was sent
+            self.abort(f"not written ({type(error).__name__})")
 
     def _flush_tick(self) -> None:
         self.gathering = False
-        self._flush()
+        try:
+            self._flush()
+        except Exception as error:  # noqa: BLE001  # as there
+            self.abort(f"not written ({type(error).__name__})")
         self._note_congestion()
         if self.on_flush is not None:
             self.on_flush(self)
@@ -222,8 +227,9 @@ class Lane:
     def _flush(self) -> None:
         buffer = self._buffer
         if buffer and self.lost is None:
-            self._write(b"".join(buffer) if len(buffer) > 1 else buffer[0])
+            packed = b"".join(buffer) if len(buffer) > 1 else buffer[0]
             buffer.clear()
+            self._write(packed)
 
     def _note_congestion(self) -> None:
         congested = (
