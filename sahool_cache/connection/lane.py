@@ -19,14 +19,18 @@ from sahool_cache.connection.faults import Expired, LaneLost, WentQuiet
 from sahool_cache.connection.replies import Replies
 from sahool_cache.connection.wire import Wire
 
-__all__ = ["BULKY", "Lane"]
+__all__ = ["BULKY", "LONG", "Lane"]
 
 SWEEP = 0.02
 """Seconds between two looks at what is overdue, while replies are due."""
 
-HIGH_WATER, BULKY = 4 << 20, 64 << 10
+HIGH_WATER, BULKY = 4 << 20, 16 << 10
 """Bytes waiting to be sent above which new callers wait, and those of a command that is written
-without being joined to others, so that the callers after it see the queue grow."""
+without being joined to others, so that the callers after it see the queue grow: joining such ones
+saves no time, and a tick of ten thousand callers would hold all of their values three times."""
+
+LONG = 64 << 10
+"""Bytes of a reply that is still coming in from which on it is a long one."""
 
 CROWD, STALLED = 1000, 1.0
 """Replies that are due from which on they are a queue, and seconds without one after which nobody
@@ -255,9 +259,10 @@ class Lane:
 
     def _note_bulk(self, partial: int) -> None:
         self._partial = partial
-        if (partial >= BULKY) is not self.bulk:
+        if (partial >= LONG) is not self.bulk:
             self.bulk = not self.bulk
-            self.on_change(self)
+            if self.on_flush is not None:  # there is another lane to be taken
+                self.on_change(self)
 
     def _heard(self, message: list[Any]) -> None:
         try:

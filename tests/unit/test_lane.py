@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -8,10 +9,10 @@ from redis.exceptions import DataError
 
 from sahool_cache.connection.entries import Flipped
 from sahool_cache.connection.faults import LaneLost
-from sahool_cache.connection.lane import BULKY, HIGH_WATER, SWEEP, Lane
+from sahool_cache.connection.lane import BULKY, HIGH_WATER, LONG, SWEEP, Lane
 from sahool_cache.connection.request import Batch, Single
 from tests.unit.clock import VirtualLoop, settle, virtual
-from tests.unit.wires import FakeWire, lane_on
+from tests.unit.wires import FakeTransport, FakeWire, lane_on
 
 
 @virtual
@@ -295,3 +296,47 @@ async def test_bulky_commands_make_the_next_caller_wait_within_the_tick() -> Non
     assert (lane.usable, told) == (False, [False])
     wire.feed(b":1\r\n:2\r\n")
     assert await asyncio.gather(first, second) == [1, 2]
+
+
+@pytest.mark.parametrize("size", [BULKY, 4 * BULKY])
+@virtual
+async def test_callers_of_one_tick_do_not_pile_their_values_up(size: int) -> None:
+    wire = FakeWire()
+    lane = lane_on(wire)
+    wire.transport.write = pile_up(wire.transport)  # type: ignore[method-assign]
+    lane._write = wire.transport.write
+    futures = []
+    while lane.usable:
+        futures.append(lane.submit(b"A" * size))
+        assert len(futures) < 1000
+    assert wire.transport.backlog <= HIGH_WATER + size
+    assert lane._buffer == []
+    wire.transport.backlog = 0  # sent
+    wire.feed(b"+OK\r\n" * len(futures))
+    await asyncio.sleep(2 * SWEEP)
+    assert lane.usable
+    assert set(await asyncio.gather(*futures)) == {b"OK"}
+
+
+def pile_up(transport: FakeTransport) -> Callable[[bytes], None]:
+    def write(data: bytes) -> None:
+        transport.backlog += len(data)
+
+    return write
+
+
+@pytest.mark.parametrize("several", [False, True])
+@virtual
+async def test_a_long_reply_is_told_of_where_there_is_another_lane(several: bool) -> None:
+    wire, told = FakeWire(), list[bool]()
+    lane = lane_on(wire, on_change=lambda lane: told.append(lane.bulk))
+    lane.on_flush = (lambda _lane: None) if several else None
+    small, long = lane.submit(b"A"), lane.submit(b"B")
+    wire.feed(b":1\r\n$%d\r\n" % (3 * LONG))
+    for _ in range(3):
+        wire.feed(b"x" * LONG)
+    assert lane.bulk
+    wire.feed(b"\r\n")
+    assert not lane.bulk
+    assert told == ([True, False] if several else [])
+    assert (await small, await long) == (1, b"x" * 3 * LONG)
