@@ -60,7 +60,7 @@ def _surely_sent(commands: Iterable[tuple[Any, ...]]) -> bool:
     if not _PLAIN.issuperset(map(type, chain.from_iterable(commands))):
         return False
     texts = [arg for command in commands for arg in command if arg.__class__ is str]
-    return "".join(texts).isascii()  # then there is no lone surrogate
+    return all(map(str.isascii, texts))  # then there is no lone surrogate
 
 
 def _encode(value: Any) -> bytes | str:
