@@ -263,7 +263,7 @@ class Caller(QuickSet, ReplicaReads, AsyncRedisModuleCommands):  # type: ignore[
             callback = callbacks.get(name.upper()) if isinstance(name, str) else None
             if callback is None:
                 return reply
-        elif callback is parse_set_result and not options and reply.__class__ in TEXT:
+        elif callback is parse_set_result and reply and not options and reply.__class__ in TEXT:
             return reply in _OK  # what the callback comes to, in a third of the time
         if options:
             options = {k: v for k, v in options.items() if k != "keys" and k not in SPECIAL}
