@@ -233,6 +233,8 @@ class Node:
         told = reply if isinstance(reply, dict) else {}
         role = told.get("role", told.get(b"role"))
         lane.role = role.decode("utf-8", "replace") if isinstance(role, bytes) else role
+        for other in self.lanes:  # it is the server's
+            other.role = lane.role
         return lane.role
 
     async def ask(self, packed: bytes, lane: Lane | None = None) -> Any:
