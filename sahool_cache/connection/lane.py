@@ -46,15 +46,16 @@ class Lane:
     While it is `gathering`, what is submitted joins the write at the end of this tick of the loop;
     `on_flush` hears of that. `spoke_at` is when the latest command was submitted, `heard_at` when
     the latest byte came, to the tick: so that callers need no clock of their own. `bulk` means
-    that a new call would wait behind a long reply, which is still coming in.
+    that a long reply is still coming in, `quiet` that nothing has come since `quiet_since`.
     """
 
     __slots__ = (
         "__weakref__", "_age", "_buffer", "_create_future", "_expect", "_hold", "_limit", "_loop",
-        "_lost_waiter", "_now", "_partial", "_progress", "_queue", "_quiet_since", "_received",
-        "_replies", "_samples", "_sweeper", "_transport", "_wire", "_write", "budget", "bulk",
-        "burst", "client_id", "congested", "gathering", "heard_at", "lost", "on_change", "on_flush",
-        "on_push", "opened_at", "quiet", "quiet_after", "role", "silence_limit", "spoke_at",
+        "_lost_waiter", "_now", "_partial", "_progress", "_queue", "_received", "_replies",
+        "_samples", "_sweeper", "_transport", "_wire", "_write", "budget", "bulk", "burst",
+        "client_id", "congested", "gathering", "heard_at", "lost", "on_change", "on_flush",
+        "on_push", "opened_at", "quiet", "quiet_after", "quiet_since", "role", "silence_limit",
+        "spoke_at",
     )  # fmt: skip
 
     def __init__(
@@ -85,7 +86,7 @@ class Lane:
         self._samples: deque[tuple[float, int]] = deque()
         self._received = 0
         self._progress: tuple[int, int] | None = None
-        self._quiet_since = 0.0
+        self.quiet_since = 0.0
         self._age = 0.0
         self._limit = limit
         self._lost_waiter: asyncio.Future[None] = loop.create_future()
@@ -291,8 +292,8 @@ class Lane:
         now = self._now()
         progress = (self._received, self._transport.get_write_buffer_size())
         if progress != self._progress:
-            self._progress, self._quiet_since = progress, now
-        silent = now - self._quiet_since
+            self._progress, self.quiet_since = progress, now
+        silent = now - self.quiet_since
         if silent >= self.silence_limit:
             self.abort(f"no byte in {self.silence_limit:g} s while replies were due")
             return

@@ -90,9 +90,11 @@ class Node:
 
     def pick(self) -> Lane | None:
         """
-        The usable lane with the fewest commands in flight, and no long reply before them.
+        The usable lane with the fewest commands in flight, and no long reply before them. While
+        one of them waits in silence, only those on which the server has spoken since.
         """
-        usable = [lane for lane in self.lanes if lane.usable]
+        silent = max((lane.quiet_since for lane in self.lanes if lane.quiet), default=-1.0)
+        usable = [lane for lane in self.lanes if lane.usable and lane.heard_at > silent]
         return min(usable, key=lambda lane: (lane.bulk, lane.in_flight), default=None)
 
     def _flushed(self, _lane: Lane) -> None:

@@ -135,6 +135,24 @@ async def test_a_lane_in_the_middle_of_a_long_reply_is_picked_last() -> None:
 
 
 @virtual
+async def test_a_silent_server_is_silent_on_the_lanes_that_have_not_asked_it_too() -> None:
+    network = Network()
+    options = LaneOptions(count=3, budget=60.0, quiet_after=0.2)
+    async with running(network, options=options) as node:
+        await settle(50)
+        asked = [node.lanes[0].submit(b"A"), node.lanes[1].submit(b"B")]
+        await asyncio.sleep(0.1)
+        assert node.pick() is node.lanes[2]
+        await asyncio.sleep(0.15)
+        assert node.pick() is None
+        network.wires[1].feed(b":1\r\n")
+        assert node.pick() is node.lanes[1], "it was one connection that was silent"
+        network.wires[0].feed(b":1\r\n")
+        assert node.pick() is node.lanes[0]
+        assert await asyncio.gather(*asked) == [1, 1]
+
+
+@virtual
 async def test_each_tick_tells_so_that_the_lanes_can_take_turns() -> None:
     network, picked = Network(), list[Lane | None]()
     async with running(
