@@ -183,6 +183,9 @@ class Node:
             self.lanes.remove(lane)
             self._answered += lane.answered
             self._cut_off = True
+            for idle in [each for each in self.lanes if lane.quiet and not each.in_flight]:
+                if idle.heard_at <= lane.quiet_since:  # nobody knows whether it would be answered
+                    idle.abort(lane.lost)
             lived = asyncio.get_running_loop().time() - lane.opened_at
             served = lane.answered or lived > BACKOFF_CAP
             self._short_lived = 0 if served else self._short_lived + 1

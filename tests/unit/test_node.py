@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sahool_cache.connection.faults import DialFailed
+from sahool_cache.connection.faults import DialFailed, LaneLost
 from sahool_cache.connection.figures import LaneOptions
 from sahool_cache.connection.lane import LONG, Lane
 from sahool_cache.connection.node import BACKOFF_CAP, SPREAD
@@ -150,6 +150,25 @@ async def test_a_silent_server_is_silent_on_the_lanes_that_have_not_asked_it_too
         network.wires[0].feed(b":1\r\n")
         assert node.pick() is node.lanes[0]
         assert await asyncio.gather(*asked) == [1, 1]
+
+
+@virtual
+async def test_lanes_that_are_no_better_are_given_up_with_one_that_fell_silent() -> None:
+    network = Network()
+    options = LaneOptions(count=3, budget=60.0, quiet_after=0.2, silence_limit=5.0)
+    async with running(network, options=options) as node:
+        await settle(50)
+        silent, spoke, idle = node.lanes
+        asked = silent.submit(b"A")
+        await asyncio.sleep(1.0)
+        other = spoke.submit(b"B")
+        network.wires[1].feed(b":1\r\n")
+        assert await other == 1
+        network.refusal = DialFailed("hung")
+        with pytest.raises(LaneLost):
+            await asked
+        assert (node.lanes, idle.lost) == ([spoke], silent.lost)
+        assert node.pick() is spoke
 
 
 @virtual
