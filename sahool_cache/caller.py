@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol, TypeAlias, cast
 
-from hiredis import pack_command
 from redis._parsers.encoders import Encoder
 from redis._parsers.helpers import parse_set_result
 from redis.client import EMPTY_RESPONSE, NEVER_DECODE
@@ -20,7 +19,7 @@ from redis.exceptions import ResponseError
 
 from sahool_cache.commands import SPECS, Spec, lookup
 from sahool_cache.connection.lane import Lane
-from sahool_cache.connection.packing import ArgumentEncoder, pack
+from sahool_cache.connection.packing import ArgumentEncoder, pack, pack_plain
 from sahool_cache.connection.request import Blocking, Confirmation, Single
 from sahool_cache.errors import NeedsOwnConnectionError, ReadOnlyViewError
 from sahool_cache.near_cache import CACHED, ELSEWHERE, NearCache
@@ -119,7 +118,7 @@ class Caller(QuickSet, ReplicaReads, AsyncRedisModuleCommands):  # type: ignore[
             reply: bytes | str | None = await super().get(name, use_slave=use_slave)
             return reply
         try:
-            packed = pack_command(("GET", name))
+            packed = pack_plain(("GET", name))
         except UnicodeEncodeError:
             packed = pack(("GET", name))  # says what is wrong with it
         future = lane.submit(packed)

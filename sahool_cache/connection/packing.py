@@ -4,7 +4,7 @@ Arguments to bytes: hiredis packs, and what it does not take is encoded as redis
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import Any, cast
 
@@ -12,7 +12,10 @@ from hiredis import pack_command
 from redis._parsers.encoders import Encoder
 from redis.exceptions import DataError
 
-__all__ = ["ArgumentEncoder", "pack", "pack_all"]
+__all__ = ["ArgumentEncoder", "pack", "pack_all", "pack_plain"]
+
+pack_plain: Callable[[tuple[Any, ...]], bytes] = cast("Any", pack_command)  # its stub takes one
+"""One command whose arguments hiredis takes as they are."""
 
 _PLAIN = frozenset({bytes, str, float})
 """Types that hiredis packs by itself, whatever their value."""
@@ -34,7 +37,7 @@ def pack(args: Sequence[Any]) -> bytes:
             args = tuple(map(_encode, args))
             break
     try:
-        packed: bytes = pack_command(cast("Any", args if args.__class__ is tuple else tuple(args)))
+        packed = pack_plain(args if isinstance(args, tuple) else tuple(args))
     except UnicodeEncodeError as error:
         raise DataError(f"An argument cannot be sent as UTF-8: {error.reason}") from None
     return packed
@@ -49,7 +52,7 @@ def pack_all(commands: Sequence[tuple[Any, ...]], at_a_time: int) -> Iterable[by
     """
     pieces = (commands[i : i + at_a_time] for i in range(0, len(commands), at_a_time))
     if _surely_sent(commands):
-        return (b"".join(map(pack_command, piece)) for piece in pieces)
+        return (b"".join(map(pack_plain, piece)) for piece in pieces)
     return [b"".join(map(pack, piece)) for piece in pieces]
 
 
