@@ -185,7 +185,7 @@ class Caller(QuickSet, ReplicaReads, AsyncRedisModuleCommands):  # type: ignore[
         """
         The reply after a first attempt that failed.
         """
-        if not future.done():  # the tick that gathered it is one of a loop that stands still
+        if not chain.here():  # the tick that gathered it is one of a loop that stands still
             lane.take_back(future)
             return await (await self.ready()).send(Single(args), self.options)
         deadline, fault = self.options.deadline(since=started), cast("Any", future.exception())
