@@ -6,11 +6,10 @@ from __future__ import annotations
 
 import inspect
 from _thread import get_ident
-from collections.abc import Callable
+from asyncio import Future
 from dataclasses import replace
-from typing import Any, Protocol, TypeAlias
+from typing import Any, cast
 
-from hiredis import pack_command
 from redis._parsers.encoders import Encoder
 from redis._parsers.helpers import parse_set_result
 from redis.client import EMPTY_RESPONSE, NEVER_DECODE
@@ -18,22 +17,22 @@ from redis.commands import AsyncRedisModuleCommands
 from redis.exceptions import ResponseError
 
 from sahool_cache.commands import SPECS, Spec, lookup
-from sahool_cache.connection.packing import ArgumentEncoder, pack
+from sahool_cache.connection.lane import Lane
+from sahool_cache.connection.packing import ArgumentEncoder, pack, pack_plain
 from sahool_cache.connection.request import Blocking, Confirmation, Single
 from sahool_cache.errors import NeedsOwnConnectionError, ReadOnlyViewError
-from sahool_cache.near_cache import CACHED, ELSEWHERE, NearCache
+from sahool_cache.near_cache import CACHED, ELSEWHERE
+from sahool_cache.owner import Callback, Owner
 from sahool_cache.policy.deadline import Deadline
 from sahool_cache.quick_set import QuickSet
 from sahool_cache.replica_reads import ReplicaReads
 from sahool_cache.wiring.chain import Chain
 from sahool_cache.wiring.options import CallOptions
 
-__all__ = ["PLAIN", "SHAPED", "Callback", "Caller", "Owner"]
+__all__ = ["PLAIN", "SHAPED", "Caller"]
 
-TEXT = frozenset({bytes, str})
-"""What hiredis packs as it is, whatever its value."""
-
-_OK = frozenset({"OK", b"OK"})
+TEXT, _OK = frozenset({bytes, str}), frozenset({"OK", b"OK"})
+"""What hiredis packs as it is, whatever its value; and what a SET that has set replies."""
 
 SPECIAL = frozenset({EMPTY_RESPONSE, NEVER_DECODE})
 """redis-py's own options that say how a reply is read, not how it is shaped."""
@@ -43,25 +42,6 @@ PLAIN = {name: spec for name, spec in SPECS.items() if spec.plain}
 
 SHAPED = frozenset({bool, bytes, dict, float, int, list, set, str, tuple, type(None)})
 """What redis-py's callbacks give; asking whether something is awaitable takes longer than this."""
-
-Callback: TypeAlias = Callable[..., Any]
-
-
-class Owner(Protocol):
-    """
-    Whose chain serves the calls.
-    """
-
-    chain: Chain | None
-    near_cache: NearCache | None
-    decode_responses: bool
-    response_callbacks: dict[str, Callback]
-
-    async def ready(self) -> Chain:
-        """
-        The running machinery, started if need be.
-        """
-        ...
 
 
 class Caller(QuickSet, ReplicaReads, AsyncRedisModuleCommands):  # type: ignore[misc]  # redis-py's two disagree
@@ -119,15 +99,15 @@ class Caller(QuickSet, ReplicaReads, AsyncRedisModuleCommands):  # type: ignore[
             reply: bytes | str | None = await super().get(name, use_slave=use_slave)
             return reply
         try:
-            packed = pack_command(("GET", name))
+            packed = pack_plain(("GET", name))
         except UnicodeEncodeError:
             packed = pack(("GET", name))  # says what is wrong with it
         future = lane.submit(packed)
         started = lane.spoke_at
         try:
             reply = await future
-        except Exception as fault:  # noqa: BLE001  # judged there
-            reply = await self._again(chain, ("GET", name), fault, started)
+        except Exception:  # noqa: BLE001  # judged there
+            reply = await self._again(chain, lane, ("GET", name), future, started)
         else:
             if lane.heard_at - started > chain.slow_threshold:
                 chain.told("GET", lane.heard_at - started)
@@ -167,8 +147,8 @@ class Caller(QuickSet, ReplicaReads, AsyncRedisModuleCommands):  # type: ignore[
         started = lane.spoke_at
         try:
             reply = await future
-        except Exception as fault:  # noqa: BLE001  # judged there
-            reply = await self._again(chain, args, fault, started)
+        except Exception:  # noqa: BLE001  # judged there
+            reply = await self._again(chain, lane, args, future, started)
         else:
             if lane.heard_at - started > chain.slow_threshold:
                 chain.told(name, lane.heard_at - started)
@@ -181,12 +161,15 @@ class Caller(QuickSet, ReplicaReads, AsyncRedisModuleCommands):  # type: ignore[
         return reply
 
     async def _again(
-        self, chain: Chain, args: tuple[Any, ...], fault: Exception, started: float
+        self, chain: Chain, lane: Lane, args: tuple[Any, ...], future: Future[Any], started: float
     ) -> Any:
         """
         The reply after a first attempt that failed.
         """
-        deadline = self.options.deadline(since=started)
+        if not chain.here():  # the tick that gathered it is one of a loop that stands still
+            lane.take_back(future)
+            return await (await self.ready()).send(Single(args), self.options)
+        deadline, fault = self.options.deadline(since=started), cast("Any", future.exception())
         reply = await chain.send(Single(args), self.options, deadline=deadline, fault=fault)
         if chain.now() - started > chain.slow_threshold:
             chain.told(args[0], chain.now() - started, deadline.waited)
@@ -260,7 +243,7 @@ class Caller(QuickSet, ReplicaReads, AsyncRedisModuleCommands):  # type: ignore[
             callback = callbacks.get(name.upper()) if isinstance(name, str) else None
             if callback is None:
                 return reply
-        elif callback is parse_set_result and not options and reply.__class__ in TEXT:
+        elif callback is parse_set_result and reply and not options and reply.__class__ in TEXT:
             return reply in _OK  # what the callback comes to, in a third of the time
         if options:
             options = {k: v for k, v in options.items() if k != "keys" and k not in SPECIAL}

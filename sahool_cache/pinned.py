@@ -12,7 +12,7 @@ from typing import Any, Self
 from redis.client import EMPTY_RESPONSE
 from redis.exceptions import ResponseError
 
-from sahool_cache.caller import Caller, Owner
+from sahool_cache.caller import Caller
 from sahool_cache.commands import lookup
 from sahool_cache.connection.borrowed import Borrowed
 from sahool_cache.connection.faults import Expired, LaneLost
@@ -23,6 +23,7 @@ from sahool_cache.errors import (
     OutcomeUnknownError,
     UnavailableError,
 )
+from sahool_cache.owner import Owner
 from sahool_cache.wiring.options import CallOptions
 
 __all__ = ["PinnedClient"]

@@ -5,26 +5,20 @@ Several commands in one round trip: plain batches, MULTI/EXEC, and WATCH on a co
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import wraps
 from inspect import isawaitable
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from redis.asyncio.client import Pipeline as RedisPipeline
 from redis.client import EMPTY_RESPONSE
+from redis.commands import AsyncCoreCommands
 from redis.exceptions import ResponseError, WatchError
 
 from sahool_cache.caller import PLAIN, SHAPED, Caller
 from sahool_cache.commands import SPECS, Spec
-from sahool_cache.connection.borrowed import Borrowed
-from sahool_cache.connection.faults import DialFailed, Expired, LaneLost, judge
-from sahool_cache.connection.packing import pack
-from sahool_cache.connection.request import Batch, Single
-from sahool_cache.errors import (
-    OutcomeUnknownError,
-    ReadOnlyViewError,
-    UnavailableError,
-    Verdict,
-)
-from sahool_cache.policy.deadline import Deadline
+from sahool_cache.connection.faults import DialFailed, Expired, LaneLost
+from sahool_cache.connection.request import Single
+from sahool_cache.errors import ReadOnlyViewError, UnavailableError
 from sahool_cache.quick_set import QuickSet
 from sahool_cache.routed_pool import RoutedPool
 from sahool_cache.staged import (
@@ -39,6 +33,7 @@ from sahool_cache.staged import (
     waits,
     with_empty,
 )
+from sahool_cache.watching import Watching
 from sahool_cache.wiring.chain import Chain
 
 __all__ = ["Pipeline"]
@@ -61,7 +56,7 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
         # redis-py's own __init__ does no more than this, with a pool in place of the caller.
         self._caller = caller
         self._read_only = read_only
-        self._borrowed: Borrowed | None = None
+        self._watching = Watching(caller)
         self.connection_pool = cast("Any", RoutedPool(caller))
         self.connection = None
         self.response_callbacks = cast("Any", caller.response_callbacks)
@@ -85,19 +80,20 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
         """
         return self._caller.get_connection_kwargs()
 
-    def set(self, name: Any, value: Any, *rest: Any, **options: Any) -> Any:
-        """
-        Stages a SET, as redis-py does; the plainest form without a detour, for bulk loads.
-        """
-        if (
-            not (rest or options or self.watching or self._read_only)
-            and (name.__class__ is str and name.isascii())  # such are certain to be sent
-            and (value.__class__ is bytes or (value.__class__ is str and value.isascii()))
-        ):
-            args = ("SET", name, value)
-            self.command_stack.append((args, options, _SET, args))
-            return self
-        return super().set(name, value, *rest, **options)
+    if not TYPE_CHECKING:  # redis-py's overloads stay in sight
+
+        @wraps(AsyncCoreCommands.set)
+        def set(self, name: Any, value: Any, *rest: Any, **options: Any) -> Any:  # noqa: D102
+            # The plainest form without a detour, for bulk loads.
+            if (
+                not (rest or options or self.watching or self._read_only)
+                and (name.__class__ is str and name.isascii())  # such are certain to be sent
+                and (value.__class__ is bytes or (value.__class__ is str and value.isascii()))
+            ):
+                args = ("SET", name, value)
+                self.command_stack.append((args, options, _SET, args))
+                return self
+            return super().set(name, value, *rest, **options)
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         """
@@ -148,10 +144,10 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
         deadline = self._caller.options.deadline()
         try:
             if self.watching:
-                reply = await self._watched(chain, request, deadline)
+                reply = await self._watching.send(chain, request, deadline)
             else:
                 reply = await chain.retry.run(
-                    request, lambda r, d: self._ask(chain, r, d), deadline, "always"
+                    request, lambda r, d: self._watching.ask(chain, r, d), deadline, "always"
                 )
         except (LaneLost, Expired, DialFailed, ConnectionError) as fault:
             await self.reset()
@@ -163,29 +159,6 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
         self.watching = request.name != "UNWATCH" and (self.watching or request.name == "WATCH")
         reply = self._caller.shape(args[0], reply, options)
         return await reply if isawaitable(reply) else reply
-
-    async def _ask(self, chain: Chain, request: Single | Batch, deadline: Deadline) -> Any:
-        if self._borrowed is None:
-            self._borrowed = await chain.servers.borrow(False, "master", deadline)  # noqa: FBT003
-        try:
-            return await deadline.wait(request.submit(self._borrowed.lane), _no_reply)
-        except (LaneLost, Expired, ConnectionError):
-            borrowed, self._borrowed = self._borrowed, None
-            borrowed.cut("a command on it failed")
-            raise
-
-    async def _watched(self, chain: Chain, request: Single | Batch, deadline: Deadline) -> Any:
-        options, sent_to = self._caller.options, chain.fleet.topology
-        try:
-            reply = request.checked(await self._ask(chain, request, deadline))
-        except BaseException:
-            if options.causality is not None and request.writes:  # it may have run
-                options.causality.wrote(chain.fleet.topology, None)
-            raise
-        chain.wrote(request)
-        if (borrowed := self._borrowed) is not None:
-            await chain.attempts.after_write(borrowed, request, options, sent_to, reply, deadline)
-        return reply
 
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
         """
@@ -262,32 +235,11 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
         call = self._caller.options
         request = transaction(sent, loads, flipped=call.flipped, sure=self._only_sets)
         if self.watching:
-            replies = await self._execute_watched(chain, request)
+            replies = await self._watching.execute(chain, request)
         else:
             replies = await chain.send(request, call)
         self.watching = False
         return merged(replies[len(loads) :], stack, self.annotate_exception)
-
-    async def _execute_watched(self, chain: Chain, batch: Batch) -> list[Any]:
-        fleet = chain.fleet
-        if self._borrowed is None:
-            raise WatchError("the connection that watched was lost")
-        if fleet.watcher.fenced or self._borrowed.node != fleet.topology.master:
-            raise WatchError("the master that watched is about to be replaced")
-        try:
-            replies: list[Any] = await self._watched(chain, batch, self._caller.options.deadline())
-            return replies
-        except (LaneLost, Expired) as fault:
-            if isinstance(fault, LaneLost) and not fault.sent:
-                raise WatchError(f"the connection that watched was lost ({fault})") from fault
-            raise OutcomeUnknownError(
-                f"{batch.name} was sent and no answer came ({fault}): it may or may not have run",
-                command=batch.name,
-            ) from fault
-        except Exception as refusal:
-            if judge(refusal) is Verdict.NOTHING_RAN:
-                raise WatchError(f"the server did not run it ({refusal})") from refusal
-            raise
 
     def _loads(self) -> list[tuple[Any, ...]]:
         # Sent along each time: a fresh master knows no script, and asking costs a round trip.
@@ -308,19 +260,9 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
         """
         Forgets what was staged, and hands the watching connection back.
         """
-        borrowed, self._borrowed = self._borrowed, None
         watching, self.watching = self.watching, False
         self.command_stack = []
         self._special, self._only_sets = False, True
         self.scripts = set()
         self.explicit_transaction = False
-        if borrowed is None:
-            return
-        if watching and borrowed.usable:
-            borrowed.give_back_after(pack((b"UNWATCH",)), within=1.0)
-        else:
-            borrowed.give_back()
-
-
-def _no_reply() -> Exception:
-    return Expired("no reply within the budget")
+        self._watching.end(watches=watching)

@@ -15,7 +15,8 @@ __all__ = ["QuickSet"]
 
 _COMMON = frozenset({"ex", "nx", "xx"})
 _EXPERIMENTAL = ("ifeq", "ifne", "ifdeq", "ifdne")
-_redis_py_set: Any = unwrap(AsyncCoreCommands.set)  # its wrapper's warning would point to this file
+_redis_py: Any = AsyncCoreCommands  # typed for its whole clients only
+_redis_py_set = unwrap(_redis_py.set)  # its wrapper's warning would point to this file
 
 
 class QuickSet(AsyncCoreCommands):

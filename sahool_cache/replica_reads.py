@@ -11,6 +11,8 @@ from redis.commands import AsyncCoreCommands
 
 __all__ = ["ReplicaReads"]
 
+_redis_py: Any = AsyncCoreCommands  # typed for its whole clients only
+
 
 class ReplicaReads(AsyncCoreCommands):
     """
@@ -33,7 +35,7 @@ class ReplicaReads(AsyncCoreCommands):
         """
         The value at key `name`, or None.
         """
-        answer: Awaitable[Any] = AsyncCoreCommands.get(self._from(use_slave), name)
+        answer: Awaitable[Any] = _redis_py.get(self._from(use_slave), name)
         return answer
 
     def mget(
@@ -42,14 +44,14 @@ class ReplicaReads(AsyncCoreCommands):
         """
         The values at these keys, None for each that does not exist.
         """
-        answer: Awaitable[Any] = AsyncCoreCommands.mget(self._from(use_slave), keys, *args)
+        answer: Awaitable[Any] = _redis_py.mget(self._from(use_slave), keys, *args)
         return answer
 
     def exists(self, *names: Any, use_slave: bool = False) -> Awaitable[int]:
         """
         How many of these keys exist.
         """
-        answer: Awaitable[Any] = AsyncCoreCommands.exists(self._from(use_slave), *names)
+        answer: Awaitable[Any] = _redis_py.exists(self._from(use_slave), *names)
         return answer
 
     def hget(
@@ -58,7 +60,7 @@ class ReplicaReads(AsyncCoreCommands):
         """
         The value of one field of a hash, or None.
         """
-        answer: Awaitable[Any] = AsyncCoreCommands.hget(self._from(use_slave), name, key)
+        answer: Awaitable[Any] = _redis_py.hget(self._from(use_slave), name, key)
         return answer
 
     def hmget(
@@ -67,7 +69,7 @@ class ReplicaReads(AsyncCoreCommands):
         """
         The values of these fields of a hash, None for each that does not exist.
         """
-        answer: Awaitable[Any] = AsyncCoreCommands.hmget(self._from(use_slave), name, keys, *args)
+        answer: Awaitable[Any] = _redis_py.hmget(self._from(use_slave), name, keys, *args)
         return answer
 
     def hgetall(
@@ -76,7 +78,7 @@ class ReplicaReads(AsyncCoreCommands):
         """
         All fields and values of a hash.
         """
-        answer: Awaitable[Any] = AsyncCoreCommands.hgetall(self._from(use_slave), name)
+        answer: Awaitable[Any] = _redis_py.hgetall(self._from(use_slave), name)
         return answer
 
     def lrange(
@@ -85,21 +87,21 @@ class ReplicaReads(AsyncCoreCommands):
         """
         The items of a list from `start` to `end`, both included.
         """
-        answer: Awaitable[Any] = AsyncCoreCommands.lrange(self._from(use_slave), name, start, end)
+        answer: Awaitable[Any] = _redis_py.lrange(self._from(use_slave), name, start, end)
         return answer
 
     def llen(self, name: Any, *, use_slave: bool = False) -> Awaitable[int]:
         """
         The length of a list.
         """
-        answer: Awaitable[Any] = AsyncCoreCommands.llen(self._from(use_slave), name)
+        answer: Awaitable[Any] = _redis_py.llen(self._from(use_slave), name)
         return answer
 
     def smembers(self, name: Any, *, use_slave: bool = False) -> Awaitable[set[bytes | str]]:
         """
         All members of a set.
         """
-        answer: Awaitable[Any] = AsyncCoreCommands.smembers(self._from(use_slave), name)
+        answer: Awaitable[Any] = _redis_py.smembers(self._from(use_slave), name)
         return answer
 
     def sismember(
@@ -108,49 +110,49 @@ class ReplicaReads(AsyncCoreCommands):
         """
         1 if `value` is a member of the set, else 0.
         """
-        answer: Awaitable[Any] = AsyncCoreCommands.sismember(self._from(use_slave), name, value)
+        answer: Awaitable[Any] = _redis_py.sismember(self._from(use_slave), name, value)
         return answer
 
     def scard(self, name: Any, *, use_slave: bool = False) -> Awaitable[int]:
         """
         The number of members of a set.
         """
-        answer: Awaitable[Any] = AsyncCoreCommands.scard(self._from(use_slave), name)
+        answer: Awaitable[Any] = _redis_py.scard(self._from(use_slave), name)
         return answer
 
     def zscore(self, name: Any, value: Any, *, use_slave: bool = False) -> Awaitable[float | None]:
         """
         The score of a member of a sorted set, or None.
         """
-        answer: Awaitable[Any] = AsyncCoreCommands.zscore(self._from(use_slave), name, value)
+        answer: Awaitable[Any] = _redis_py.zscore(self._from(use_slave), name, value)
         return answer
 
     def zcard(self, name: Any, *, use_slave: bool = False) -> Awaitable[int]:
         """
         The number of members of a sorted set.
         """
-        answer: Awaitable[Any] = AsyncCoreCommands.zcard(self._from(use_slave), name)
+        answer: Awaitable[Any] = _redis_py.zcard(self._from(use_slave), name)
         return answer
 
     def ttl(self, name: Any, *, use_slave: bool = False) -> Awaitable[int]:
         """
         The seconds a key has left to live; -1 for ever, -2 for no such key.
         """
-        answer: Awaitable[Any] = AsyncCoreCommands.ttl(self._from(use_slave), name)
+        answer: Awaitable[Any] = _redis_py.ttl(self._from(use_slave), name)
         return answer
 
     def type(self, name: Any, *, use_slave: bool = False) -> Awaitable[bytes | str]:
         """
         The type of the value at key `name`: ``string``, ``hash``, ..., ``none``.
         """
-        answer: Awaitable[Any] = AsyncCoreCommands.type(self._from(use_slave), name)
+        answer: Awaitable[Any] = _redis_py.type(self._from(use_slave), name)
         return answer
 
     def strlen(self, name: Any, *, use_slave: bool = False) -> Awaitable[int]:
         """
         The length of the string at key `name`.
         """
-        answer: Awaitable[Any] = AsyncCoreCommands.strlen(self._from(use_slave), name)
+        answer: Awaitable[Any] = _redis_py.strlen(self._from(use_slave), name)
         return answer
 
     def zrange(
@@ -159,7 +161,7 @@ class ReplicaReads(AsyncCoreCommands):
         """
         The members of a sorted set from `start` to `end`; further arguments as in redis-py.
         """
-        answer: Awaitable[Any] = AsyncCoreCommands.zrange(
+        answer: Awaitable[Any] = _redis_py.zrange(
             self._from(use_slave), name, start, end, *args, **options
         )
         return answer

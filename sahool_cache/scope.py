@@ -9,7 +9,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
-from sahool_cache.caller import Owner
+from sahool_cache.owner import Owner
 from sahool_cache.policy.deadline import Deadline
 from sahool_cache.view import View, positive_seconds
 from sahool_cache.wiring.causality import Causality, Moment

@@ -15,8 +15,8 @@ from redis.commands.core import AsyncScript
 from redis.exceptions import NoScriptError, WatchError
 
 from sahool_cache import health
-from sahool_cache.caller import Owner
 from sahool_cache.errors import DeadlineExceededError
+from sahool_cache.owner import Owner
 from sahool_cache.pinned import PinnedClient
 from sahool_cache.pipeline import Pipeline
 from sahool_cache.policy.retry import Repeat

@@ -8,6 +8,7 @@ also when the caller has gone, so that no reply ever reaches another's caller.
 from __future__ import annotations
 
 import asyncio
+from asyncio import _get_running_loop
 from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import islice
@@ -18,14 +19,18 @@ from sahool_cache.connection.faults import Expired, LaneLost, WentQuiet
 from sahool_cache.connection.replies import Replies
 from sahool_cache.connection.wire import Wire
 
-__all__ = ["BULKY", "Lane"]
+__all__ = ["BULKY", "LONG", "Lane"]
 
 SWEEP = 0.02
 """Seconds between two looks at what is overdue, while replies are due."""
 
-HIGH_WATER, BULKY = 4 << 20, 64 << 10
+HIGH_WATER, BULKY = 4 << 20, 16 << 10
 """Bytes waiting to be sent above which new callers wait, and those of a command that is written
-without being joined to others, so that the callers after it see the queue grow."""
+without being joined to others, so that the callers after it see the queue grow: joining such ones
+saves no time, and a tick of ten thousand callers would hold all of their values three times."""
+
+LONG = 64 << 10
+"""Bytes of a reply that is still coming in from which on it is a long one."""
 
 CROWD, STALLED = 1000, 1.0
 """Replies that are due from which on they are a queue, and seconds without one after which nobody
@@ -41,15 +46,16 @@ class Lane:
     While it is `gathering`, what is submitted joins the write at the end of this tick of the loop;
     `on_flush` hears of that. `spoke_at` is when the latest command was submitted, `heard_at` when
     the latest byte came, to the tick: so that callers need no clock of their own. `bulk` means
-    that a new call would wait behind a long reply, which is still coming in.
+    that a long reply is still coming in, `quiet` that nothing has come since `quiet_since`.
     """
 
     __slots__ = (
         "__weakref__", "_age", "_buffer", "_create_future", "_expect", "_hold", "_limit", "_loop",
-        "_lost_waiter", "_now", "_partial", "_progress", "_queue", "_quiet_since", "_received",
-        "_replies", "_samples", "_sweeper", "_transport", "_wire", "_write", "budget", "bulk",
-        "burst", "client_id", "congested", "gathering", "heard_at", "lost", "on_change", "on_flush",
-        "on_push", "opened_at", "quiet", "quiet_after", "role", "silence_limit", "spoke_at",
+        "_lost_waiter", "_now", "_partial", "_progress", "_queue", "_received", "_replies",
+        "_samples", "_sweeper", "_transport", "_wire", "_write", "budget", "bulk", "burst",
+        "client_id", "congested", "gathering", "heard_at", "lost", "on_change", "on_flush",
+        "on_push", "opened_at", "quiet", "quiet_after", "quiet_since", "role", "silence_limit",
+        "spoke_at",
     )  # fmt: skip
 
     def __init__(
@@ -80,7 +86,7 @@ class Lane:
         self._samples: deque[tuple[float, int]] = deque()
         self._received = 0
         self._progress: tuple[int, int] | None = None
-        self._quiet_since = 0.0
+        self.quiet_since = 0.0
         self._age = 0.0
         self._limit = limit
         self._lost_waiter: asyncio.Future[None] = loop.create_future()
@@ -165,15 +171,22 @@ class Lane:
         if not self._may_write(future):
             return future
         self._replies.expect(Group(future, need, flips))
-        self._flush()
         try:
+            self._flush()
             for chunk in chunks:
                 self._write(chunk)
-        except BaseException:
-            self.abort("a group was not sent as a whole")
-            raise
-        self._note_congestion()
+            self._note_congestion()
+        except Exception as error:  # noqa: BLE001  # part of it was sent: nobody may go on
+            self.abort(f"not written as a whole ({type(error).__name__})")
         return future
+
+    def take_back(self, future: asyncio.Future[Any]) -> None:
+        """
+        Forgets a command that was submitted while the lane's loop stood still, in the middle of
+        a tick: by another loop, or by a forked child. Nothing of it was written.
+        """
+        place = self._queue.index(future) - len(self._queue)
+        del self._queue[place], self._buffer[place]
 
     def _may_write(self, future: asyncio.Future[Any]) -> bool:
         if self._sweeper is None:
@@ -186,24 +199,32 @@ class Lane:
     def _say(self, packed: bytes) -> None:
         # An idle line writes at once. Otherwise, or where replies came in bursts (many callers
         # in step), everything said in this tick of the loop shares one system call.
-        if len(packed) >= BULKY:
-            self._flush()
-            self._write(packed)
-            self._note_congestion()
-        elif self.gathering:
-            self._hold(packed)
-        else:
-            self.spoke_at = self._now()
-            if self.burst > 1 or len(self._queue) > 1:
-                self._hold(packed)
-                self.gathering = True
-                self._loop.call_soon(self._flush_tick)
-            else:
+        try:
+            if len(packed) >= BULKY and _get_running_loop() is self._loop:
+                if not self.gathering:
+                    self.spoke_at = self._now()
+                self._flush()
                 self._write(packed)
+                self._note_congestion()
+            elif self.gathering:
+                self._hold(packed)
+            else:
+                self.spoke_at = self._now()
+                if self.burst > 1 or len(self._queue) > 1:
+                    self._hold(packed)
+                    self.gathering = True
+                    self._loop.call_soon(self._flush_tick)
+                else:
+                    self._write(packed)
+        except Exception as error:  # noqa: BLE001  # its reply is due, and nobody knows what was sent
+            self.abort(f"not written ({type(error).__name__})")
 
     def _flush_tick(self) -> None:
         self.gathering = False
-        self._flush()
+        try:
+            self._flush()
+        except Exception as error:  # noqa: BLE001  # as there
+            self.abort(f"not written ({type(error).__name__})")
         self._note_congestion()
         if self.on_flush is not None:
             self.on_flush(self)
@@ -211,8 +232,9 @@ class Lane:
     def _flush(self) -> None:
         buffer = self._buffer
         if buffer and self.lost is None:
-            self._write(b"".join(buffer) if len(buffer) > 1 else buffer[0])
+            packed = b"".join(buffer) if len(buffer) > 1 else buffer[0]
             buffer.clear()
+            self._write(packed)
 
     def _note_congestion(self) -> None:
         congested = (
@@ -238,9 +260,10 @@ class Lane:
 
     def _note_bulk(self, partial: int) -> None:
         self._partial = partial
-        if (partial >= BULKY) is not self.bulk:
+        if (partial >= LONG) is not self.bulk:
             self.bulk = not self.bulk
-            self.on_change(self)
+            if self.on_flush is not None:  # there is another lane to be taken
+                self.on_change(self)
 
     def _heard(self, message: list[Any]) -> None:
         try:
@@ -269,8 +292,8 @@ class Lane:
         now = self._now()
         progress = (self._received, self._transport.get_write_buffer_size())
         if progress != self._progress:
-            self._progress, self._quiet_since = progress, now
-        silent = now - self._quiet_since
+            self._progress, self.quiet_since = progress, now
+        silent = now - self.quiet_since
         if silent >= self.silence_limit:
             self.abort(f"no byte in {self.silence_limit:g} s while replies were due")
             return

@@ -90,9 +90,11 @@ class Node:
 
     def pick(self) -> Lane | None:
         """
-        The usable lane with the fewest commands in flight, and no long reply before them.
+        The usable lane with the fewest commands in flight, and no long reply before them. While
+        one of them waits in silence, only those on which the server has spoken since.
         """
-        usable = [lane for lane in self.lanes if lane.usable]
+        silent = max((lane.quiet_since for lane in self.lanes if lane.quiet), default=-1.0)
+        usable = [lane for lane in self.lanes if lane.usable and lane.heard_at > silent]
         return min(usable, key=lambda lane: (lane.bulk, lane.in_flight), default=None)
 
     def _flushed(self, _lane: Lane) -> None:
@@ -181,6 +183,9 @@ class Node:
             self.lanes.remove(lane)
             self._answered += lane.answered
             self._cut_off = True
+            for idle in [each for each in self.lanes if lane.quiet and not each.in_flight]:
+                if idle.heard_at <= lane.quiet_since:  # nobody knows whether it would be answered
+                    idle.abort(lane.lost)
             lived = asyncio.get_running_loop().time() - lane.opened_at
             served = lane.answered or lived > BACKOFF_CAP
             self._short_lived = 0 if served else self._short_lived + 1
@@ -233,6 +238,8 @@ class Node:
         told = reply if isinstance(reply, dict) else {}
         role = told.get("role", told.get(b"role"))
         lane.role = role.decode("utf-8", "replace") if isinstance(role, bytes) else role
+        for other in self.lanes:  # it is the server's
+            other.role = lane.role
         return lane.role
 
     async def ask(self, packed: bytes, lane: Lane | None = None) -> Any:

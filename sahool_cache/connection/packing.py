@@ -4,7 +4,7 @@ Arguments to bytes: hiredis packs, and what it does not take is encoded as redis
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 from hiredis import pack_command
@@ -13,7 +13,10 @@ from redis.exceptions import DataError
 
 from sahool_cache.commands import SPECS
 
-__all__ = ["ArgumentEncoder", "pack", "pieces"]
+__all__ = ["ArgumentEncoder", "pack", "pack_plain", "pieces"]
+
+pack_plain: Callable[[tuple[Any, ...]], bytes] = cast("Any", pack_command)  # its stub takes one
+"""One command whose arguments hiredis takes as they are."""
 
 _PLAIN = frozenset({bytes, str, float})
 """Types that hiredis packs by itself, whatever their value."""
@@ -35,7 +38,7 @@ def pack(args: Sequence[Any]) -> bytes:
             args = tuple(map(_encode, args))
             break
     try:
-        packed: bytes = pack_command(cast("Any", args if args.__class__ is tuple else tuple(args)))
+        packed = pack_plain(args if isinstance(args, tuple) else tuple(args))
     except UnicodeEncodeError as error:
         raise DataError(f"An argument cannot be sent as UTF-8: {error.reason}") from None
     return packed
@@ -58,7 +61,7 @@ def _joined(commands: Sequence[tuple[Any, ...]]) -> bytes:
     What hiredis makes of them, in half the time where the commands are short and many: their
     parts are joined at once. Each command begins with the line's end of the one before.
     """
-    parts: list[bytes] = []
+    parts: list[bytes | memoryview] = []
     extend = parts.extend
     for args in commands:
         try:
@@ -79,10 +82,11 @@ def _joined(commands: Sequence[tuple[Any, ...]]) -> bytes:
                     extend((_TWO[name], _LENGTHS[len(key)], key))
                     continue
         except LookupError:  # a rare command, or a long argument
-            pass
-        parts.append(b"\r\n" + pack(args)[:-2])
+            key = value = None
+        extend((b"\r\n", memoryview(pack(args))[:-2]))
     parts.append(b"\r\n")
-    return b"".join(parts)[2:]
+    parts[0] = parts[0][2:]
+    return b"".join(parts)
 
 
 def _heads(count: int) -> dict[str | bytes, bytes]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import AsyncIterator, Callable
+from itertools import product
 from typing import Any
 
 import pytest
@@ -80,6 +81,16 @@ async def test_a_callback_of_ones_own_shapes_replies_as_in_redis_py(
             assert ends[1] == ends[0], (way, call)
             # Where a callback raises in a batch, redis-py's connection is left out of step.
             await pair.theirs.connection_pool.disconnect()
+
+
+async def test_an_old_value_that_set_was_asked_for_is_told_also_if_it_is_empty(pair: Pair) -> None:
+    for way, old in product(WAYS, ("", "OK", "v")):
+        call = Call(method="execute_command", args=("SET", "k", "new", "GET"))
+        ends = []
+        for client in (pair.theirs, pair.ours):
+            await pair.direct.set("k", old)
+            ends.append(described(await WAYS[way](client, call)))
+        assert ends[1] == ends[0], (way, old)
 
 
 async def test_a_callback_of_ones_own_holds_on_one_connection_too(pair: Pair) -> None:

@@ -20,6 +20,7 @@ from sahool_cache import (
     close_redis_client,
     get_redis_client,
 )
+from sahool_cache.connection.lane import BULKY
 from sahool_cache.embedded import EmbeddedSentinel
 from sahool_cache.errors import ClientClosedError
 from sahool_cache.events import Event, MasterChanged, NodeUp
@@ -28,6 +29,9 @@ from tests.integration.observe import eventually, open_sockets, other_tasks, sen
 
 CLOSES_WITHIN = 2.0
 """Seconds; it takes a tenth of one."""
+
+PENDING: list[object] = []
+"""Tasks of a loop that was closed over them; asyncio complains when they are collected."""
 
 
 @pytest.mark.asyncio
@@ -310,6 +314,37 @@ def test_two_event_loops_one_after_the_other(calm_group: EmbeddedSentinel) -> No
     assert sum(isinstance(each, Chain) for each in gc.get_objects()) < 20, "old loops are kept"
 
 
+@pytest.mark.parametrize("size", [1, BULKY])
+def test_loop_that_ends_in_the_middle_of_a_tick_leaves_nothing_to_the_next(
+    calm_group: EmbeddedSentinel, size: int
+) -> None:
+    """
+    Calls that joined the tick in which their loop was left are not waited for on the next loop,
+    and while that loop lives a call on another is refused and never sent.
+    """
+    redis, value = RedisClient(calm_group.settings), "v" * size
+    old = asyncio.new_event_loop()
+
+    async def leave() -> None:
+        await redis.delete("tick:new")
+        await asyncio.gather(*(redis.set(f"tick:{n}", n) for n in range(10)))
+        calls.extend(asyncio.ensure_future(redis.set(f"tick:{n}", "left")) for n in range(10))
+
+    async def use() -> tuple[object, object]:
+        return await redis.set("tick:new", value), await redis.get("tick:0")
+
+    calls: list[asyncio.Future[bool]] = []
+    old.run_until_complete(leave())
+    with pytest.raises(RuntimeError, match="serves another event loop"):
+        asyncio.run(use())
+    assert old.run_until_complete(asyncio.gather(*calls)) == [True] * 10
+    assert old.run_until_complete(redis.exists("tick:new")) == 0
+    old.run_until_complete(leave())
+    PENDING.extend(asyncio.all_tasks(old))
+    old.close()
+    assert asyncio.run(use()) == (True, "0")
+
+
 def test_two_event_loops_at_once(calm_group: EmbeddedSentinel) -> None:
     """
     Each thread's loop has its own client, and one that belongs to a living loop is refused.
@@ -374,9 +409,40 @@ async def test_forked_child_uses_its_own_connections(calm_group: EmbeddedSentine
         assert await redis.get("who") == "parent"
 
 
+@pytest.mark.asyncio
+async def test_fork_in_the_middle_of_a_tick_sends_nothing_twice(
+    calm_group: EmbeddedSentinel,
+) -> None:
+    """
+    What the parent had gathered is the parent's: the child writes nothing of it, nor into it.
+    """
+    async with RedisClient(calm_group.settings) as redis:
+        read_end, write_end = os.pipe()
+        children: list[int] = []
+
+        def fork() -> None:
+            children.append(os.fork())
+            if children == [0]:
+                os._exit(_in_child(redis, write_end))
+
+        await asyncio.gather(*(redis.echo(str(n)) for n in range(10)))
+        calls = [asyncio.ensure_future(redis.incr("fork:tick")) for _ in range(10)]
+        asyncio.get_running_loop().call_soon(fork)
+        assert sorted(await asyncio.gather(*calls)) == list(range(1, 11))
+        os.close(write_end)
+        status = await _exit_status(children[0])
+        with os.fdopen(read_end) as pipe:
+            told = pipe.read()
+        assert (status, told) == (0, "fine")
+        assert [await redis.echo(f"parent {n}") for n in range(20)] == [
+            f"parent {n}" for n in range(20)
+        ]
+
+
 def _in_child(redis: RedisClient, write_end: int) -> int:
     async def use() -> str:
         inherited = open_sockets()
+        await redis.set("child", "v" * BULKY)
         said = await asyncio.gather(*(redis.echo(f"child {n}") for n in range(500)))
         own = open_sockets() - inherited
         await redis.aclose()

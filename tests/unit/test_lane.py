@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from redis.exceptions import DataError
 
 from sahool_cache.commands import SPECS
 from sahool_cache.connection.entries import Flipped
-from sahool_cache.connection.lane import HIGH_WATER, SWEEP, Lane
+from sahool_cache.connection.faults import LaneLost
+from sahool_cache.connection.lane import BULKY, HIGH_WATER, LONG, SWEEP, Lane
 from sahool_cache.connection.request import Batch, Single
-from tests.unit.clock import settle, virtual
-from tests.unit.wires import FakeWire, lane_on
+from tests.unit.clock import VirtualLoop, settle, virtual
+from tests.unit.wires import FakeTransport, FakeWire, lane_on
 
 
 @virtual
@@ -230,3 +233,109 @@ async def test_a_private_lane_never_sweeps() -> None:
     lane.abort("gone")
     with pytest.raises(Exception, match="gone"):
         await cut
+
+
+@pytest.mark.parametrize("size", [1, BULKY])
+def test_what_was_submitted_outside_of_the_loop_is_taken_back_unwritten(size: int) -> None:
+    wire, loop, foreign = FakeWire(), VirtualLoop(), b"F" * size
+
+    async def begin_a_tick() -> tuple[Lane, list[asyncio.Future[Any]]]:
+        lane = lane_on(wire)
+        return lane, [lane.submit(letter) for letter in (b"A", b"B", b"C")]
+
+    lane, futures = loop.run_until_complete(begin_a_tick())
+    lane.gathering = True  # the loop stopped before the tick was over
+    strangers = [lane.submit(foreign), lane.submit(b"G")]
+    written = list(wire.writes)
+    for stranger in strangers:
+        lane.take_back(stranger)
+    assert (wire.writes, lane.in_flight) == (written, 3)
+    lane._flush_tick()
+    wire.feed(b":1\r\n:2\r\n:3\r\n")
+    assert loop.run_until_complete(asyncio.gather(*futures)) == [1, 2, 3]
+    assert b"".join(wire.writes) == b"ABC"
+    lane.abort("test over")
+    loop.close()
+
+
+@virtual
+async def test_a_call_counts_from_its_own_tick_whatever_its_size() -> None:
+    wire, loop = FakeWire(), asyncio.get_running_loop()
+    lane = lane_on(wire, budget=60.0)
+    for size in (1, BULKY - 1, BULKY, 10 * BULKY):
+        await asyncio.sleep(3)
+        future = lane.submit(b"A" * size)
+        assert lane.spoke_at == loop.time()
+        await asyncio.sleep(0.5)
+        wire.feed(b":1\r\n")
+        assert await future == 1
+        assert lane.heard_at - lane.spoke_at == pytest.approx(0.5)
+
+
+@virtual
+async def test_a_bulky_command_takes_its_turn_among_those_of_its_tick() -> None:
+    wire = FakeWire()
+    lane = lane_on(wire)
+    bulky = b"B" * BULKY
+    futures = [lane.submit(packed) for packed in (b"1", b"2", b"3", bulky, b"4")]
+    assert wire.writes == [b"1", b"23", bulky]
+    lane.abort("cut")
+    faults = await asyncio.gather(*futures, return_exceptions=True)
+    assert [isinstance(fault, LaneLost) and fault.sent for fault in faults] == [True] * 4 + [False]
+
+
+@virtual
+async def test_bulky_commands_make_the_next_caller_wait_within_the_tick() -> None:
+    wire, told = FakeWire(), list[bool]()
+    lane = lane_on(wire, on_change=lambda lane: told.append(lane.usable))
+    first = lane.submit(b"A" * BULKY)
+    assert lane.usable
+    wire.transport.backlog = HIGH_WATER + 1
+    second = lane.submit(b"B" * BULKY)
+    assert (lane.usable, told) == (False, [False])
+    wire.feed(b":1\r\n:2\r\n")
+    assert await asyncio.gather(first, second) == [1, 2]
+
+
+@pytest.mark.parametrize("size", [BULKY, 4 * BULKY])
+@virtual
+async def test_callers_of_one_tick_do_not_pile_their_values_up(size: int) -> None:
+    wire = FakeWire()
+    lane = lane_on(wire)
+    wire.transport.write = pile_up(wire.transport)  # type: ignore[method-assign]
+    lane._write = wire.transport.write
+    futures = []
+    while lane.usable:
+        futures.append(lane.submit(b"A" * size))
+        assert len(futures) < 1000
+    assert wire.transport.backlog <= HIGH_WATER + size
+    assert lane._buffer == []
+    wire.transport.backlog = 0  # sent
+    wire.feed(b"+OK\r\n" * len(futures))
+    await asyncio.sleep(2 * SWEEP)
+    assert lane.usable
+    assert set(await asyncio.gather(*futures)) == {b"OK"}
+
+
+def pile_up(transport: FakeTransport) -> Callable[[bytes], None]:
+    def write(data: bytes) -> None:
+        transport.backlog += len(data)
+
+    return write
+
+
+@pytest.mark.parametrize("several", [False, True])
+@virtual
+async def test_a_long_reply_is_told_of_where_there_is_another_lane(several: bool) -> None:
+    wire, told = FakeWire(), list[bool]()
+    lane = lane_on(wire, on_change=lambda lane: told.append(lane.bulk))
+    lane.on_flush = (lambda _lane: None) if several else None
+    small, long = lane.submit(b"A"), lane.submit(b"B")
+    wire.feed(b":1\r\n$%d\r\n" % (3 * LONG))
+    for _ in range(3):
+        wire.feed(b"x" * LONG)
+    assert lane.bulk
+    wire.feed(b"\r\n")
+    assert not lane.bulk
+    assert told == ([True, False] if several else [])
+    assert (await small, await long) == (1, b"x" * 3 * LONG)

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 
 import pytest
 
 from sahool_cache.connection.entries import Timed
 from sahool_cache.connection.faults import Expired, LaneLost, WentQuiet
-from sahool_cache.connection.lane import SWEEP
+from sahool_cache.connection.lane import BULKY, SWEEP
 from tests.unit.clock import settle, virtual
 from tests.unit.wires import FakeWire, lane_on
 
@@ -240,3 +241,52 @@ async def test_released_reads_may_go_elsewhere_and_their_late_replies_reach_nobo
     last = lane.submit(b"E")
     wire.feed(b":1\r\n:2\r\n:3\r\n:4\r\n:5\r\n")
     assert await last == 5
+
+
+class Full:
+    """
+    A transport that has no memory left for what comes after the first so many writes.
+    """
+
+    def __init__(self, wire: FakeWire, room: int) -> None:
+        self._write, self._room = wire.transport.write, room
+        wire.transport.write = self.write  # type: ignore[method-assign]
+
+    def write(self, data: bytes) -> None:
+        if not self._room:
+            raise MemoryError
+        self._room -= 1
+        self._write(data)
+
+
+@pytest.mark.parametrize("room", range(4))
+@virtual
+async def test_a_write_that_fails_ends_the_lane_before_replies_go_astray(room: int) -> None:
+    wire = FakeWire()
+    Full(wire, room)
+    lane = lane_on(wire)
+    futures = [lane.submit(packed) for packed in (b"A", b"B", b"C", b"D" * BULKY, b"E", b"F")]
+    await settle()
+    assert lane.lost == "not written (MemoryError)"
+    faults = await asyncio.gather(*futures, return_exceptions=True)
+    # What may have left in part counts as sent; what came after it was never tried.
+    tried = {0: 1, 1: 4, 2: 4, 3: 6}[room]
+    assert list(map(sent, faults)) == [True] * tried + [False] * (6 - tried)
+    assert (wire.was_cut, lane.in_flight) == (True, 0)
+
+
+@virtual
+async def test_a_group_that_cannot_be_packed_to_its_end_ends_the_lane() -> None:
+    wire = FakeWire()
+    lane = lane_on(wire)
+    early = lane.submit(b"A")
+
+    def chunks() -> Iterator[bytes]:
+        yield b"B"
+        raise MemoryError
+
+    group, late = lane.submit_group(chunks(), 2), lane.submit(b"C")
+    assert lane.lost == "not written as a whole (MemoryError)"
+    faults = await asyncio.gather(early, group, late, return_exceptions=True)
+    assert list(map(sent, faults)) == [True, True, False]
+    assert wire.writes == [b"A", b"B"]

@@ -14,7 +14,7 @@ from redis.exceptions import ResponseError
 
 from sahool_cache.connection.entries import Flipped
 from sahool_cache.connection.faults import Expired, LaneLost, WentQuiet
-from sahool_cache.connection.lane import Lane
+from sahool_cache.connection.lane import BULKY, Lane
 from tests.unit.clock import play, settle
 from tests.unit.wires import FakeWire, lane_on
 
@@ -94,6 +94,7 @@ STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("submit"), st.integers(1, 4)),
         st.tuples(st.just("flipped"), st.integers(1, 2)),
+        st.tuples(st.just("bulky"), st.integers(1, 2)),
         st.tuples(st.just("group"), st.integers(1, 5)),
         st.tuples(st.just("flipped group"), st.integers(2, 5)),
         st.tuples(st.just("cancel"), st.integers(0, 40)),
@@ -129,7 +130,9 @@ class Story:
 
     def submit(self, act: str) -> None:
         number, packed = self.next()
-        if act == "submit":
+        if act == "bulky":
+            packed = packed.rjust(BULKY)
+        if act != "flipped":
             self.promised.append(Promise(future=self.lane.submit(packed), numbers=[number]))
         else:
             future = self.lane.submit_as(packed, Flipped)
@@ -142,10 +145,10 @@ class Story:
         self.promised.append(promise)
 
     async def step(self, act: str, count: int) -> None:
-        if self.lane.lost is not None and act not in {"submit", "flipped", "group"}:
+        if self.lane.lost is not None and act not in {"submit", "flipped", "bulky", "group"}:
             return
         match act:
-            case "submit" | "flipped":
+            case "submit" | "flipped" | "bulky":
                 for _ in range(count):
                     self.submit(act)
             case "group" | "flipped group":
@@ -178,7 +181,7 @@ class Story:
 
     def check(self) -> None:
         written = b"".join(self.wire.writes).split(b"\n")[:-1]
-        assert written == [b"%d" % n for n in range(1, len(written) + 1)]
+        assert [*map(int, written)] == [*range(1, len(written) + 1)]
         assert self.lane.lost in {None, "cut", "closed by the server"}
         for promise in self.promised:
             future, numbers = promise.future, promise.numbers

@@ -210,3 +210,48 @@ async def test_a_broken_protocol_fails_everybody_who_waits() -> None:
     faults = await asyncio.gather(*others, group, return_exceptions=True)
     assert [isinstance(fault, LaneLost) and fault.sent for fault in faults] == [True] * 3
     assert wire.was_cut
+
+
+@pytest.mark.parametrize("asked", ["plain", "group", "subscribed", "group, subscribed", "nothing"])
+@virtual
+async def test_a_listener_that_ends_the_lane_leaves_nobody_waiting(asked: str) -> None:
+    wire, heard = FakeWire(), list[Any]()
+
+    def hear(message: list[Any]) -> None:
+        heard.append(message)
+        lane.abort("the listener has had enough")
+        refused.append(lane.submit(b"too late"))
+
+    lane = lane_on(wire, on_push=hear)
+    refused: list[asyncio.Future[Any]] = []
+    waiting: list[asyncio.Future[Any]] = []
+    if "plain" in asked:
+        waiting += [lane.submit(b"A"), lane.submit(b"B")]
+    if "group" in asked:
+        waiting += [lane.submit_group([b"ABC"], 3)]
+    if "subscribed" in asked:
+        waiting += [lane.submit_as(b"S", Subscribed), lane.submit(b"A")]
+    wire.feed((b"+one\r\n" if waiting else b"") + b">1\r\n+push\r\n+two\r\n+three\r\n+four\r\n")
+    faults = await asyncio.gather(*waiting, *refused, return_exceptions=True)
+    ended = [fault for fault in faults if isinstance(fault, LaneLost)]
+    answered = asked in ("plain", "subscribed")  # the first of them had its reply
+    assert len(ended) == len(faults) - answered
+    assert [fault.sent for fault in ended][-1] is False
+    assert (heard, lane.in_flight) == ([[b"push"]], 0)
+
+
+@virtual
+async def test_a_listener_may_ask_in_the_middle_of_what_is_read() -> None:
+    wire = FakeWire()
+    asked: list[asyncio.Future[Any]] = []
+
+    def hear(_message: list[Any]) -> None:
+        asked.extend((lane.submit_group([b"DE"], 2), lane.submit(b"F")))
+
+    lane = lane_on(wire, on_push=hear)
+    plain, group = lane.submit(b"A"), lane.submit_group([b"BC"], 2)
+    wire.feed(b">1\r\n+x\r\n:1\r\n:2\r\n>1\r\n+x\r\n:3\r\n")
+    wire.feed(b":4\r\n:5\r\n:6\r\n>1\r\n+x\r\n:7\r\n:8\r\n:9\r\n:10\r\n:11\r\n:12\r\n")
+    assert (await plain, await group) == (1, [2, 3])
+    assert await asyncio.gather(*asked) == [[4, 5], 6, [7, 8], 9, [10, 11], 12]
+    assert (lane.in_flight, lane.answered) == (0, 8)

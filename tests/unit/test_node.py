@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
-from sahool_cache.connection.faults import DialFailed
+from sahool_cache.connection.faults import DialFailed, LaneLost
 from sahool_cache.connection.figures import LaneOptions
+from sahool_cache.connection.lane import LONG, Lane
 from sahool_cache.connection.node import BACKOFF_CAP, SPREAD
 from tests.unit.clock import settle, virtual
 from tests.unit.nodes import HERE, Network, running
@@ -110,6 +112,96 @@ async def test_a_node_keeps_several_lanes_and_picks_the_least_busy() -> None:
         for wire in network.wires[:2]:
             wire.feed(b":1\r\n")
         await asyncio.gather(*asked)
+
+
+@virtual
+async def test_a_lane_in_the_middle_of_a_long_reply_is_picked_last() -> None:
+    network, changes = Network(), list[Lane | None]()
+    options = LaneOptions(count=2, budget=60.0)
+    async with running(
+        network, options=options, on_change=lambda node: changes.append(node.pick())
+    ) as node:
+        await settle(50)
+        one, other = node.lanes
+        long, asked = one.submit(b"A"), [other.submit(b"B") for _ in range(3)]
+        assert node.pick() is one
+        network.wires[0].feed(b"$%d\r\n" % LONG + b"x" * LONG)
+        assert (node.pick(), changes[-1]) == (other, other)
+        network.wires[0].feed(b"\r\n")
+        assert (node.pick(), changes[-1]) == (one, one)
+        network.wires[1].feed(b":1\r\n" * 3)
+        assert await asyncio.gather(*asked) == [1] * 3
+        assert len(await long) == LONG
+
+
+@virtual
+async def test_a_silent_server_is_silent_on_the_lanes_that_have_not_asked_it_too() -> None:
+    network = Network()
+    options = LaneOptions(count=3, budget=60.0, quiet_after=0.2)
+    async with running(network, options=options) as node:
+        await settle(50)
+        asked = [node.lanes[0].submit(b"A"), node.lanes[1].submit(b"B")]
+        await asyncio.sleep(0.1)
+        assert node.pick() is node.lanes[2]
+        await asyncio.sleep(0.15)
+        assert node.pick() is None
+        network.wires[1].feed(b":1\r\n")
+        assert node.pick() is node.lanes[1], "it was one connection that was silent"
+        network.wires[0].feed(b":1\r\n")
+        assert node.pick() is node.lanes[0]
+        assert await asyncio.gather(*asked) == [1, 1]
+
+
+@virtual
+async def test_lanes_that_are_no_better_are_given_up_with_one_that_fell_silent() -> None:
+    network = Network()
+    options = LaneOptions(count=3, budget=60.0, quiet_after=0.2, silence_limit=5.0)
+    async with running(network, options=options) as node:
+        await settle(50)
+        silent, spoke, idle = node.lanes
+        asked = silent.submit(b"A")
+        await asyncio.sleep(1.0)
+        other = spoke.submit(b"B")
+        network.wires[1].feed(b":1\r\n")
+        assert await other == 1
+        network.refusal = DialFailed("hung")
+        with pytest.raises(LaneLost):
+            await asked
+        assert (node.lanes, idle.lost) == ([spoke], silent.lost)
+        assert node.pick() is spoke
+
+
+@virtual
+async def test_each_tick_tells_so_that_the_lanes_can_take_turns() -> None:
+    network, picked = Network(), list[Lane | None]()
+    async with running(
+        network,
+        options=LaneOptions(count=3, budget=60.0),
+        on_flush=lambda node: picked.append(node.pick()),
+    ) as node:
+        await settle(50)
+        lanes, lane, asked = list(node.lanes), node.pick(), []
+        for _ in range(6):
+            assert lane is not None
+            asked += [lane.submit(b"A") for _ in range(3)]
+            await settle()
+            lane = picked[-1]
+        assert picked == [*lanes[1:], lanes[0]] * 2
+        for wire in network.wires:
+            wire.feed(b":1\r\n" * 6)
+        assert await asyncio.gather(*asked) == [1] * 18
+
+
+@virtual
+async def test_a_single_lane_tells_of_no_tick() -> None:
+    network, told = Network(), list[Any]()
+    async with running(network, on_flush=told.append) as node:
+        await settle()
+        asked = [node.lanes[0].submit(b"A") for _ in range(3)]
+        await settle()
+        network.wires[0].feed(b":1\r\n" * 3)
+        assert await asyncio.gather(*asked) == [1] * 3
+        assert told == []
 
 
 @virtual

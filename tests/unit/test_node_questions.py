@@ -31,6 +31,19 @@ async def test_the_role_is_asked_of_the_server_itself(decode: bool) -> None:
 
 
 @virtual
+async def test_the_role_is_the_servers_whichever_lane_was_asked() -> None:
+    network = Network()
+    network.make = lambda: FakeWire(role="replica")
+    async with running(network, options=LaneOptions(count=3)) as node:
+        await settle(50)
+        asked = asyncio.create_task(node.ask_role(0.3))
+        await settle()
+        network.wires[0].feed(hello(b"master"))
+        assert await asked == "master"
+        assert [lane.role for lane in node.lanes] == ["master"] * 3
+
+
+@virtual
 async def test_the_role_of_a_new_connection_is_that_of_its_greeting() -> None:
     network = Network()
     network.takes = 0.1

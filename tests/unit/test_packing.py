@@ -3,6 +3,7 @@ from __future__ import annotations
 import array
 import subprocess
 import sys
+import tracemalloc
 from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
 from typing import Any
@@ -140,6 +141,18 @@ def test_a_batch_with_one_bad_argument_is_refused(bad: Any) -> None:
     commands = [("GET", "a"), ("GET", b"b"), ("SET", "c", bad)]
     with pytest.raises(DataError):
         list(pieces(commands, 1))
+
+
+def test_a_batch_of_long_texts_is_never_in_memory_a_second_time() -> None:
+    commands = [("SET", f"k{number}", str(number) * (1 << 20)) for number in range(8)]
+    tracemalloc.start()
+    try:
+        sizes = [len(piece) for piece in pieces(commands, 1)]
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(sizes) == 8
+    assert peak < 4 << 20, "one piece at a time, and what makes it up"
 
 
 def view(value: bytes) -> memoryview:
