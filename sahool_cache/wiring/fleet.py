@@ -129,6 +129,7 @@ class Fleet:
                 tasks.start_soon(self.watcher.run, name="sahool_cache.watcher")
                 tasks.start_soon(self.rotation.run, name="sahool_cache.rotation")
         finally:
+            self._tasks = None
             self.hot, self.readers = None, ()
             self.members.close()
             self.line.wake()
