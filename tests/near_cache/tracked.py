@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from random import Random
-from typing import Any, cast
+from typing import cast
 
 import hiredis
 
@@ -86,7 +86,7 @@ class Server:
             gone = Change(at=self.loop.time(), number=self.count, value=None)
             self.changes[key].append(gone)
         for link in self.links:
-            link.tell(None, None)
+            link.tell_all()
 
     def value(self, key: bytes) -> str | None:
         """
@@ -94,6 +94,17 @@ class Server:
         """
         changes = self.changes.get(key)
         return changes[-1].value if changes and changes[-1].ends > self.loop.time() else None
+
+    def replaced(self) -> Server:
+        """
+        The server that takes over: it has the data, and goes on with the record; this one keeps
+        what it has.
+        """
+        new = Server(self.delay)
+        new.changes, new.count, new.delivered = self.changes, self.count, self.delivered
+        self.changes = {key: list(changes) for key, changes in self.changes.items()}
+        self.delivered = dict(self.delivered)
+        return new
 
     def seen(self, key: bytes, start: float, end: float) -> Iterator[tuple[str | None, int]]:
         """
@@ -191,22 +202,27 @@ class Link:
             ]
             self._send(b"".join(replies), lambda: None)
 
-    def tell(self, key: bytes | None, change: Change | None) -> None:
+    def tell(self, key: bytes, change: Change) -> None:
         """
-        Sends an invalidation, of all keys where none is named.
+        Says that the key has changed, if it was read on this connection since it last did.
         """
-        if not self.tracks or (key is not None and key not in self.reads):
-            return
-        if key is None or change is None:
-            self.reads.clear()
-            self._send(push([b"invalidate", None]), lambda: None)
-        else:
+        if self.tracks and key in self.reads:
             self.reads.discard(key)
-            self._send(push([b"invalidate", [key]]), lambda: self._heard(key, change))
+            self._send(push([b"invalidate", [key]]), lambda: self._heard({key: change.number}))
 
-    def _heard(self, key: bytes, change: Change) -> None:
+    def tell_all(self) -> None:
+        """
+        Says that all keys have changed.
+        """
+        if self.tracks:
+            self.reads.clear()
+            numbers = {key: each[-1].number for key, each in self._server.changes.items()}
+            self._send(push([b"invalidate", None]), lambda: self._heard(numbers))
+
+    def _heard(self, numbers: dict[bytes, int]) -> None:
         delivered = self._server.delivered
-        delivered[key] = max(delivered.get(key, 0), change.number)
+        for key, number in numbers.items():
+            delivered[key] = max(delivered.get(key, 0), number)
 
     def _send(self, data: bytes, arrived: Callable[[], None]) -> None:
         loop = self._server.loop
@@ -221,8 +237,8 @@ class Link:
             arrived()
 
 
-def jitter(random: Random, usual: float, rarely: float) -> Callable[[], Any]:
+def jitter(random: Random, usual: float, rarely: float) -> Callable[[], float]:
     """
     Delays that are mostly short.
     """
-    return lambda: rarely * random.random() if random.random() < 0.03 else usual * random.random()
+    return lambda: random.random() * (rarely if random.random() < 0.03 else usual)
