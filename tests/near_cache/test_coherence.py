@@ -9,11 +9,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from random import Random
+from typing import Any
 
 import pytest
 import pytest_asyncio
 from redis.exceptions import RedisError
 
+from sahool_cache import RedisClient
 from sahool_cache.embedded import EmbeddedSentinel, Node
 from sahool_cache.near_cache import NearCacheStats
 from sahool_cache.settings import NearCacheSettings
@@ -45,6 +47,20 @@ async def cut(group: EmbeddedSentinel, random: Random) -> None:
                     await group.command(node, "CLIENT", "KILL", "ID", client)
                 except RedisError:  # gone by itself
                     continue
+
+
+async def mute(redis: RedisClient, seconds: float) -> None:
+    """
+    Nothing comes over the tracked connections for so long, and they stay open.
+    """
+    lanes = [source._tracking for source in near(redis)._sources.values()]
+    transports: list[Any] = [lane._transport for lane in lanes if lane is not None]
+    for transport in transports:
+        transport.pause_reading()
+    await asyncio.sleep(seconds)
+    for transport in transports:
+        if not transport.is_closing():
+            transport.resume_reading()
 
 
 async def empty(group: EmbeddedSentinel, history: History) -> None:
@@ -84,6 +100,8 @@ async def test_no_read_is_older_than_the_bound_whatever_happens(group: EmbeddedS
         await cut(group, random)
         await empty(group, history)
         await cut(group, random)
+        await asyncio.gather(mute(redis, 0.2), mute(replica, 0.2))  # they are trusted again
+        await asyncio.gather(mute(redis, 1.0), mute(replica, 3.0))
         assert history.writes > 100
         await replaced(group, await group.failover())
         await asyncio.gather(cut(group, random), group.wait_in_sync())
