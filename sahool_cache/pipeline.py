@@ -163,7 +163,8 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
             if options.causality is not None and request.writes:  # it may have run
                 options.causality.wrote(chain.fleet.topology, None)
             raise
-        chain.wrote(request)
+        finally:
+            chain.wrote(request)
         if (borrowed := self._borrowed) is not None:
             await chain.attempts.after_write(borrowed, request, options, sent_to, reply, deadline)
         return reply

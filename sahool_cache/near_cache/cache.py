@@ -54,7 +54,9 @@ class NearCache:
 
     `master` has `entries` that can be looked up at once: by name, the replies to GET. A reply is
     that of the server that a read would go to, and is dropped when that server says that it has
-    changed, when this client changes it, and when the server cannot be heard.
+    changed, when this client changes it, and when the server cannot be heard. Two things a server
+    does not say: that another client has called SWAPDB, and, for a moment, that a hash's field has
+    ended: it says so when it removes the field.
     """
 
     def __init__(

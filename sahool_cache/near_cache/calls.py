@@ -56,7 +56,8 @@ def probe_of(args: Sequence[Any], name: str, packed: bytes) -> str | bytes:
     if args[0] != "GET" or len(args) != 2:
         return packed
     try:
-        name.isascii() or name.encode()
+        if not name.isascii():
+            name.encode()
     except UnicodeEncodeError:
         return packed
     return name

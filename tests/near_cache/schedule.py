@@ -18,7 +18,7 @@ from tests.unit.clock import VirtualLoop, play
 __all__ = ["Course", "run"]
 
 KEYS = (b"a", b"b", b"c")
-LASTS = 1.5
+LASTS = 0.7
 """Seconds of a course."""
 
 
@@ -45,8 +45,8 @@ class Play:
         self.random = random = Random(seed)
         self.course = Course(seed=seed)
         self.loop = asyncio.get_running_loop()
-        self.bound = random.choice([0.02, 0.1, 0.4])
-        slow = random.choice([0.01, 0.3, 1.0])
+        self.bound = random.choice([0.02, 0.1, 0.3])
+        slow = random.choice([0.01, 0.2, 0.7])
         self.server = Server(jitter(random, random.choice([0.001, 0.01]), slow))
         self.fleet = Fleet({MASTER: self.server, OTHER: self.server})
         self.own: dict[bytes, int] = {}
@@ -113,7 +113,7 @@ class Play:
             self.own[key] = number
 
     async def fate(self) -> None:
-        while await self.rest(0.15):
+        while await self.rest(0.1):
             kind = self.random.choice(["lose", "silence", "stall", "switch", "fence", "epoch"])
             self.note(kind)
             self.course.faults += 1

@@ -83,4 +83,4 @@ def test_the_model_sees_what_is_broken(
     monkeypatch: pytest.MonkeyPatch, owner: type, name: str, broken: Callable[..., Any]
 ) -> None:
     monkeypatch.setattr(owner, name, broken)
-    assert any(run(seed).problems for seed in range(1, 150))
+    assert any(run(seed).problems for seed in range(1, 400))

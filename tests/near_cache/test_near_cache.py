@@ -171,6 +171,7 @@ async def test_a_scope_that_has_written_asks_the_server(
 
 async def own_writes(redis: RedisClient) -> Any:
     script = redis.register_script("return redis.call('set', KEYS[1], ARGV[1])")
+    fails = "redis.call('set', KEYS[1], ARGV[1]); return redis.call('no')"
     unnamed = "return redis.call('set', 'k', ARGV[1])"
 
     async def staged(value: str, *, transaction: bool) -> None:
@@ -194,11 +195,14 @@ async def own_writes(redis: RedisClient) -> Any:
             await one.execute_command("EXEC")
             await reading
 
+    async def failing_on_its_own(value: str) -> None:
+        async with redis.client() as one:
+            with pytest.raises(ResponseError):
+                await one.eval(fails, 1, "k", value)
+
     async def failing(value: str) -> None:
         with pytest.raises(ResponseError):
-            await redis.eval(
-                "redis.call('set', KEYS[1], ARGV[1]); return redis.call('no')", 1, "k", value
-            )
+            await redis.eval(fails, 1, "k", value)
 
     return {
         "set": lambda v: redis.set("k", v),
@@ -211,6 +215,7 @@ async def own_writes(redis: RedisClient) -> Any:
         "script": lambda v: script(keys=["k"], args=[v]),
         "unnamed": lambda v: redis.eval(unnamed, 0, v),
         "failing": failing,
+        "failing on its own": failing_on_its_own,
         "lower case": lambda v: redis.execute_command("set", "k", v),
         "getset": lambda v: redis.getset("k", v),
         "swap": lambda v: redis.pipeline().set("l", v).rename("l", "k").execute(),
