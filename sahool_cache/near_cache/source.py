@@ -35,8 +35,8 @@ __all__ = ["ELSEWHERE", "Source"]
 ELSEWHERE: Any = object()
 """Stands for a reply that has to be asked for in the usual way: it failed here."""
 
-LOOKS = 4
-"""How often within `max_staleness` the server is asked whether it still speaks to us."""
+LOOKS, OFTEN = 4, 1.0
+"""How often within `max_staleness`, or that many seconds, the server is asked whether it speaks."""
 
 _PING = pack((b"PING",))
 _TRACK = pack((b"CLIENT", b"TRACKING", b"ON"))
@@ -73,7 +73,7 @@ class Source:
 
     The `shelf` is trusted while what is there is not older than `max_staleness`: the server is
     asked again and again whether it still speaks to us, and its answer comes behind every
-    invalidation. A cache that nobody reads says nothing to the server.
+    invalidation. A cache that nobody reads says nothing.
     """
 
     def __init__(
@@ -276,7 +276,7 @@ class Source:
     async def _look(self) -> None:
         patience, seen = self._limits.max_staleness, -1
         while True:
-            await asyncio.sleep(patience / LOOKS)
+            await asyncio.sleep(min(patience, OFTEN) / LOOKS)
             lane = self._tracking
             if lane is None:
                 self._on_node(self._node)

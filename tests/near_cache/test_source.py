@@ -377,6 +377,18 @@ async def test_a_server_that_is_busy_with_a_script_is_asked_again_to_track() -> 
 
 
 @virtual
+async def test_a_long_bound_makes_nobody_wait_for_what_is_asked_again() -> None:
+    server = Server()
+    server.refused[b"CLIENT"] = "BUSY Redis is busy running a script."
+    async with near_cache(Fleet({MASTER: server}), max_staleness=3600.0) as near:
+        await asyncio.sleep(0.1)
+        server.refused.clear()
+        await asyncio.sleep(0.5)
+        assert await read(near, "GET", "k") is None
+        assert near.stats().entries == 1
+
+
+@virtual
 async def test_an_error_reply_is_for_the_usual_way() -> None:
     server = Server()
     server.refused[b"GET"] = "WRONGTYPE Operation against a key holding the wrong kind of value"
