@@ -17,7 +17,7 @@ from sahool_cache.near_cache.source import Source
 from sahool_cache.near_cache.store import Shelf
 from tests.near_cache.schedule import Course, run
 
-COUNT = int(os.environ.get("NEAR_CACHE_COUNT", "400"))
+COUNT = int(os.environ.get("NEAR_CACHE_COUNT", "300"))
 BATCHES = 4
 
 
