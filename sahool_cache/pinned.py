@@ -108,11 +108,11 @@ class PinnedClient(Caller):
             self.options.causality.wrote((await self.ready()).fleet.topology, None)
         wait = spec.wait(canonical[len(spec.words) :]) if spec.wait is not None else None
         deadline = self.options.deadline(waits=wait)
+        chain = await self.ready()
         try:
             reply = await deadline.wait(
                 request.submit(borrowed.lane), lambda: Expired("no reply within the budget")
             )
-            (await self.ready()).wrote(request)
         except (LaneLost, Expired, ConnectionError) as fault:
             if spec.harmless or (isinstance(fault, LaneLost) and not fault.sent):
                 raise UnavailableError(
@@ -128,5 +128,7 @@ class PinnedClient(Caller):
             if EMPTY_RESPONSE in options:
                 return options[EMPTY_RESPONSE]
             raise
+        finally:
+            chain.wrote(request)  # it may have run, whatever is raised
         reply = self.shape(args[0], reply, options)
         return await reply if isawaitable(reply) else reply

@@ -55,7 +55,8 @@ class Watching:
             if options.causality is not None and request.writes:  # it may have run
                 options.causality.wrote(chain.fleet.topology, None)
             raise
-        chain.wrote(request)
+        finally:
+            chain.wrote(request)
         if (borrowed := self._borrowed) is not None:
             await chain.attempts.after_write(borrowed, request, options, sent_to, reply, deadline)
         return reply

@@ -12,9 +12,10 @@ from time import monotonic
 from typing import Any, Literal
 
 from sahool_cache.address import Address
+from sahool_cache.commands import SPECS
 from sahool_cache.connection.packing import pack
 from sahool_cache.events import NearCacheFlushed
-from sahool_cache.near_cache.calls import LONGEST_NAME, keys_of, name_of
+from sahool_cache.near_cache.calls import LONGEST_NAME, keys_of, name_of, probe_of
 from sahool_cache.near_cache.source import ELSEWHERE, Source
 from sahool_cache.near_cache.store import Entry, Store, fresh
 from sahool_cache.policy.deadline import Deadline
@@ -26,6 +27,10 @@ from sahool_cache.wiring.fleet import Fleet
 __all__ = ["NearCache", "NearCacheStats"]
 
 _EMPTYING = frozenset({"FLUSHALL", "FLUSHDB", "SWAPDB"})
+_SCRIPTS = frozenset({"EVAL", "EVALSHA", "FCALL"})
+_KNOWN = frozenset(name.partition(" ")[0] for name in SPECS)
+_BYTES = 4
+"""A character of a key's name takes so many at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +54,9 @@ class NearCache:
 
     `master` has `entries` that can be looked up at once: by name, the replies to GET. A reply is
     that of the server that a read would go to, and is dropped when that server says that it has
-    changed, when this client changes it, and when the server cannot be heard.
+    changed, when this client changes it, and when the server cannot be heard. Two things a server
+    does not say: that another client has called SWAPDB, and, for a moment, that a hash's field has
+    ended: it says so when it removes the field.
     """
 
     def __init__(
@@ -163,11 +170,11 @@ class NearCache:
         The reply to a read, from here or from the server, then in one round trip; `ELSEWHERE`
         where it has to be asked for in the usual way.
         """
+        packed = pack(args)  # first: what cannot be sent has no name, either
         names = keys_of(args)
         if names is None or not self._takes(names):
             return ELSEWHERE
-        packed = pack(args)
-        probe = names[0] if args[0] == "GET" else packed
+        probe = probe_of(args, names[0], packed)
         source = self._choose(names[0], read_from)
         if source is None:
             self.misses += 1
@@ -217,12 +224,16 @@ class NearCache:
         what was there before, and the server's word may come a moment later.
         """
         sources = tuple(self._sources.values())
-        for name, *arguments in commands:
-            if name_of(name).upper() in _EMPTYING:
+        for place, (title, *arguments) in enumerate(commands):
+            name = name_of(title).upper()
+            if name in _EMPTYING:
                 for source in sources:
                     source.flush("the server was emptied")
+            elif _unnamed(name, arguments, place):
+                for source in sources:
+                    source.doubt()
             for argument in arguments:
-                if isinstance(argument, int | float) or len(argument) <= LONGEST_NAME:
+                if isinstance(argument, int | float) or len(argument) <= _BYTES * LONGEST_NAME:
                     key = name_of(argument)
                     for source in sources:
                         source.drop(key)
@@ -241,3 +252,14 @@ class NearCache:
             entries=len(self._store),
             bytes=self._store.bytes,
         )
+
+
+def _unnamed(name: str, arguments: Sequence[Any], place: int) -> bool:
+    """
+    Whether a command may have changed keys that it does not name.
+    """
+    if name in _SCRIPTS:  # one that names keys names them all: the rule of Redis
+        return list(map(name_of, arguments[1:2])) in ([], ["0"])
+    if name == "EXEC":  # what it runs was sent before, and has only run now
+        return place == 0
+    return name not in _KNOWN

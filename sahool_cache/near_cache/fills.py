@@ -58,8 +58,11 @@ class Fills:
 
     def add(self, fill: Fill) -> None:
         """
-        Takes note of a new one.
+        Takes note of a new one, in place of an earlier one.
         """
+        earlier = self._by_probe.get(fill.probe)
+        if earlier is not None:
+            self.forget(earlier)
         self._by_probe[fill.probe] = fill
         for name in fill.names:
             self._by_name.setdefault(name, set()).add(fill)

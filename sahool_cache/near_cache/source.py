@@ -18,11 +18,13 @@ import anyio
 from redis.exceptions import NoPermissionError, ResponseError
 
 from sahool_cache.address import Address
+from sahool_cache.connection.faults import judge
 from sahool_cache.connection.figures import LaneOptions
 from sahool_cache.connection.lane import Lane
 from sahool_cache.connection.node import Node
 from sahool_cache.connection.packing import pack
 from sahool_cache.connection.wire import Wire
+from sahool_cache.errors import Verdict
 from sahool_cache.near_cache.calls import name_of
 from sahool_cache.near_cache.fills import Fill, Fills
 from sahool_cache.near_cache.store import Shelf, Store, fresh
@@ -33,10 +35,9 @@ __all__ = ["ELSEWHERE", "Source"]
 ELSEWHERE: Any = object()
 """Stands for a reply that has to be asked for in the usual way: it failed here."""
 
-LOOKS = 4
-"""How often within `max_staleness` the server is asked whether it still speaks to us."""
+LOOKS, OFTEN = 4, 1.0
+"""How often within `max_staleness`, or that many seconds, the server is asked whether it speaks."""
 
-_GONE = -2
 _PING = pack((b"PING",))
 _TRACK = pack((b"CLIENT", b"TRACKING", b"ON"))
 
@@ -72,7 +73,7 @@ class Source:
 
     The `shelf` is trusted while what is there is not older than `max_staleness`: the server is
     asked again and again whether it still speaks to us, and its answer comes behind every
-    invalidation. A cache that nobody reads says nothing to the server.
+    invalidation. A cache that nobody reads says nothing.
     """
 
     def __init__(
@@ -98,7 +99,8 @@ class Source:
         self._now = asyncio.get_running_loop().time
         self._tracking: Lane | None = None
         self._fills = Fills()
-        self._pinged_at: float | None = None
+        self._ping: asyncio.Future[Any] | None = None
+        self._pinged_at = 0.0
         self._scope = anyio.CancelScope()
         self._node = Node(
             address,
@@ -123,6 +125,7 @@ class Source:
                     tasks.start_soon(self._node.run, name=f"sahool_cache.near {self.address}")
                     tasks.start_soon(self._look, name=f"sahool_cache.trust {self.address}")
         finally:
+            self.shelf.clear()  # untold: nothing was lost, the client is closed
             self._node.close("client closed")
 
     def close(self, why: str) -> None:
@@ -156,45 +159,63 @@ class Source:
         coming = self._fills.drop(name)
         return self.shelf.drop(name) or coming
 
+    def doubt(self) -> None:
+        """
+        Trusts nothing until the server has told all that it had to tell by now.
+        """
+        lane = self._tracking
+        if lane is not None:
+            self._fills.clear()
+            self.shelf.trusted = 0.0
+            self._hear(lane)
+
     def ask(
         self, probe: str | bytes, names: Sequence[str], packed: bytes
     ) -> asyncio.Future[Any] | None:
         """
-        The future reply, or `ELSEWHERE`; one round trip, shared by all who ask meanwhile. That of
-        GET is decoded. None where there is no connection for it now.
+        The future reply, or `ELSEWHERE`; one round trip, shared by all who ask meanwhile. None
+        where there is no connection for it now. What is found by a `str` is decoded.
         """
-        lane = self._tracking
+        lane, now = self._tracking, self._now()
         if lane is None or not lane.usable:
             return None
         fill = self._fills.get(probe)
-        if fill is None:
-            fill = Fill(probe, names, self._now())
+        if fill is None or now - fill.asked_at > self._limits.max_staleness:
+            fill = Fill(probe, names, now)
             self._fills.add(fill)
+            # Before the read: a key that lapsed between the two would be kept as if it had no end.
+            lives = [
+                lane.submit(pack((b"PTTL", name.encode("utf-8", "surrogateescape"))))
+                for name in names
+            ]
             reply = lane.submit(packed)
-            lives = [lane.submit(pack((b"PTTL", _key(name)))) for name in names]
-            lives[-1].add_done_callback(partial(self._filled, fill, lane, reply, lives))
+            reply.add_done_callback(partial(self._filled, fill, lane, lives))
         return fill.join()
 
     def _filled(
         self,
         fill: Fill,
         lane: Lane,
-        reply: asyncio.Future[Any],
         lives: Sequence[asyncio.Future[Any]],
-        _last: asyncio.Future[Any],
+        reply: asyncio.Future[Any],
     ) -> None:
-        current = self._fills.forget(fill)
-        faults = [future.exception() for future in (reply, *lives)]
-        value = ELSEWHERE if faults[0] is not None else self._decoded(fill, reply.result())
-        if lane is self._tracking and value is not ELSEWHERE:
-            self._trust(fill.asked_at)
+        value, current = ELSEWHERE, self._fills.forget(fill)
+        try:
+            faults = [future.exception() for future in (*lives, reply)]
+            if faults[-1] is None:
+                value = self._decoded(fill, reply.result())
+            if not current or lane is not self._tracking or value is ELSEWHERE:
+                return
             if any(isinstance(fault, NoPermissionError) for fault in faults):
                 self._cache.missing("PTTL")
-            if current and not any(faults):
-                expires = self._expires(fill, value, [left.result() for left in lives])
-                if expires is not None:
-                    self.shelf.keep(fill.probe, fill.names, value, expires)
-        fill.end(value)
+                self.close("the server does not say how long keys live")
+            elif not any(faults):
+                self._trust(fill.asked_at)
+                left = [life.result() / 1000 for life in lives if life.result() >= 0]
+                expires = fill.asked_at + min([self._limits.ttl, *left])
+                self.shelf.keep(fill.probe, fill.names, value, expires)
+        finally:  # whatever was wrong with it, nobody may wait for ever
+            fill.end(value)
 
     def _decoded(self, fill: Fill, value: Any) -> Any:
         if fill.probe.__class__ is bytes:
@@ -203,17 +224,6 @@ class Source:
             return fresh(value, decode=self._decode)
         except UnicodeDecodeError:  # the usual way says so
             return ELSEWHERE
-
-    def _expires(self, fill: Fill, value: Any, lives: Sequence[int]) -> float | None:
-        """
-        Until when the reply may be kept, at most; None where it may not.
-
-        The server says when a key is removed, not when its time has come: that may be earlier.
-        """
-        if _GONE in lives and self.role == "replica" and (value or len(lives) > 1):
-            return None  # it was there a moment ago: a replica waits for its master to say so
-        left = min((left / 1000 for left in lives if left >= 0), default=self._limits.ttl)
-        return fill.asked_at + min(left, self._limits.ttl)
 
     def _pushed(self, message: list[Any]) -> None:
         if message[0] != b"invalidate":
@@ -227,8 +237,7 @@ class Source:
     def _on_node(self, node: Node) -> None:
         lane = node.lanes[0] if node.lanes else None
         if self._tracking is not None and self._tracking is not lane:
-            self._tracking, self._pinged_at, self.shelf.trusted = None, None, 0.0
-            self.flush("the connection was lost")
+            self._untrack("the connection was lost")
         if lane is None:
             return
         if lane.quiet:
@@ -243,40 +252,49 @@ class Source:
         self._tracking = lane
         lane.submit(_TRACK).add_done_callback(partial(self._tracked, lane, self._now()))
 
+    def _untrack(self, why: str) -> None:
+        self._tracking, self._ping, self.shelf.trusted = None, None, 0.0
+        self.flush(why)
+
     def _tracked(self, lane: Lane, asked_at: float, done: asyncio.Future[Any]) -> None:
         fault = done.exception()
-        if isinstance(fault, ResponseError):
+        if lane is not self._tracking:
+            return
+        if fault is None:
+            self._trust(asked_at)
+        elif not isinstance(fault, ResponseError):
+            lane.abort("it is not known whether the server says what changes")
+        elif judge(fault) is Verdict.REFUSED:
             self._cache.missing("CLIENT TRACKING")
             self.close("the server does not say what changes")
-        elif fault is not None:
-            lane.abort("it is not known whether the server says what changes")
-        elif lane is self._tracking:
-            self._trust(asked_at)
+        else:  # a script keeps it busy: `_look` asks again
+            self._untrack("the server does not say yet what changes")
 
     def _trust(self, asked_at: float) -> None:
-        trusted = asked_at + self._limits.max_staleness
-        self.shelf.trusted = max(self.shelf.trusted, trusted)
+        self.shelf.trusted = max(self.shelf.trusted, asked_at + self._limits.max_staleness)
 
     async def _look(self) -> None:
         patience, seen = self._limits.max_staleness, -1
         while True:
-            await asyncio.sleep(patience / LOOKS)
-            lane, now = self._tracking, self._now()
+            await asyncio.sleep(min(patience, OFTEN) / LOOKS)
+            lane = self._tracking
             if lane is None:
-                continue
-            if self._pinged_at is not None:
-                if now - self._pinged_at > patience:
+                self._on_node(self._node)
+            elif self._ping is not None:
+                if self._now() - self._pinged_at > patience:
                     self.interrupt("a ping went unanswered")
             elif self._cache.reads != seen:
-                seen, self._pinged_at = self._cache.reads, now
-                lane.submit(_PING).add_done_callback(partial(self._answered, lane, now))
+                seen = self._cache.reads
+                self._hear(lane)
 
-    def _answered(self, lane: Lane, asked_at: float, done: asyncio.Future[Any]) -> None:
+    def _hear(self, lane: Lane) -> None:
+        self._pinged_at = self._now()
+        self._ping = lane.submit(_PING)
+        self._ping.add_done_callback(partial(self._answered, self._pinged_at))
+
+    def _answered(self, asked_at: float, done: asyncio.Future[Any]) -> None:
         fault = done.exception()
-        if lane is self._tracking and (fault is None or isinstance(fault, ResponseError)):
-            self._pinged_at = None
-            self._trust(asked_at)
-
-
-def _key(name: str) -> bytes:
-    return name.encode("utf-8", "surrogateescape")
+        if done is self._ping:  # else one who doubted it has sent another since
+            self._ping = None
+            if fault is None or isinstance(fault, ResponseError):
+                self._trust(asked_at)

@@ -38,7 +38,7 @@ class OwnWrites(Protocol):
 
     def wrote(self, commands: Iterable[Sequence[Any]]) -> None:
         """
-        Takes note of commands that ran.
+        Takes note of commands that may have run.
         """
         ...
 
@@ -98,14 +98,15 @@ class Chain:
         except OutcomeUnknownError as error:
             self._recorder.left_unknown(request.name, error.node, self.now())
             raise
+        finally:
+            self.wrote(request)  # it may have run, whatever is raised
         if request.writes:
             self._recorder.wrote(self.now())
-        self.wrote(request)
         return reply
 
     def wrote(self, request: Single | Batch) -> None:
         """
-        Takes note of what ran, if it was a write.
+        Takes note of what may have run, if it was a write.
         """
         if self.own_writes is not None and request.writes:
             self.own_writes.wrote(request.commands)

@@ -127,6 +127,7 @@ class Fleet:
                 tasks.start(self.watcher.run, name="sahool_cache.watcher")
                 tasks.start(self.rotation.run, name="sahool_cache.rotation")
         finally:
+            self._tasks = None
             self.hot, self.readers = None, ()
             self.members.close()
             self.line.wake()
