@@ -30,7 +30,9 @@ build/bench`: every figure comes from a run, none is written by hand. {when}, Py
 {system}, {processor}, {cores} cores; {versions}.
 
 One process per client and work on one core, all servers on another, interleaved repetitions. The
-group has two replicas and three sentinels, and 10,000 keys with values of 100 bytes. *redis-py*,
+group has three sentinels, and 10,000 keys with values of 100 bytes; two replicas where the work is
+about them (*spread*, *hot-key*, *invalidation*, *durable*), and none elsewhere in the first table,
+as they would do every write again on the master's core. *redis-py*,
 the baseline, has a blocking pool of 50 connections that waits for ever, and its defaults otherwise;
 *tuned* is a plain pool behind a fair semaphore, without timeouts of sockets. Ours has its defaults,
 with deadline, breaker, retries, routing and observers in place, and goes through the sentinels. All
