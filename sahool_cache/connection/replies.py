@@ -7,7 +7,6 @@ from __future__ import annotations
 from asyncio import InvalidStateError
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from hiredis import PushNotification, Reader
@@ -28,22 +27,31 @@ class Replies:
     directly, to save a call, appends plain futures.
     """
 
-    __slots__ = ("_as_asked", "_feed", "_flipped", "_special", "answered", "on_push", "queue")
+    __slots__ = (
+        "_as_asked",
+        "_encodings",
+        "_feed",
+        "_reader",
+        "_special",
+        "answered",
+        "on_push",
+        "queue",
+    )
 
     def __init__(self, *, decode: bool, on_push: Callable[[list[Any]], None] | None) -> None:
         if on_push is not None and decode:
             # hiredis does not say whether it was a push or a reply that it could not decode.
             raise ValueError("a lane that listens takes bytes")
-        reader = Reader(
-            encoding="utf-8",
+        encoding = "utf-8" if decode else None
+        self._reader = reader = Reader(
+            encoding=encoding,  # None is quicker than telling each time not to decode
             notEnoughData=_NOT_YET,
             protocolError=ConnectionError,
             replyError=read_error,
         )
-        as_bytes: Callable[[], Any] = partial(reader.gets, False)  # noqa: FBT003
+        self._encodings = encoding, None if decode else "utf-8"
         self._feed = reader.feed
-        self._as_asked = reader.gets if decode else as_bytes
-        self._flipped = as_bytes if decode else reader.gets
+        self._as_asked = reader.gets
         self._special = 0
         self.queue: deque[Any] = deque()
         self.on_push = on_push
@@ -86,7 +94,7 @@ class Replies:
         Reads on until there is no more, or a special entry has come; whether there is no more.
         """
         queue, gets = self.queue, self._as_asked
-        head_of, taken = queue.popleft, 0
+        head, due = queue.popleft, len(queue)
         try:
             while True:
                 try:
@@ -94,27 +102,27 @@ class Replies:
                 except UnicodeDecodeError as error:  # that reply's own trouble, not the reader's
                     reply = error
                 kind = reply.__class__
-                if kind is not bytes and kind is not str:
-                    if reply is _NOT_YET:
+                try:
+                    if kind is bytes or kind is str:
+                        head().set_result(reply)
+                    elif reply is _NOT_YET:
                         return True
-                    if kind is PushNotification:
+                    elif kind is PushNotification:
+                        before = len(queue)
                         self._push(reply)
+                        due += len(queue) - before
                         if self._special:
                             return False
-                        continue
-                if not queue:
-                    raise ConnectionError("a reply that nobody asked for")
-                head = head_of()
-                taken += 1
-                try:
-                    if isinstance(reply, Exception):
-                        head.set_exception(reply)
+                    elif isinstance(reply, Exception):
+                        head().set_exception(reply)
                     else:
-                        head.set_result(reply)
+                        head().set_result(reply)
                 except InvalidStateError:  # its caller has gone
                     pass
+                except IndexError:
+                    raise ConnectionError("a reply that nobody asked for") from None
         finally:
-            self.answered += taken
+            self.answered += due - len(queue)
 
     def _take_special(self) -> bool:
         queue = self.queue
@@ -172,6 +180,14 @@ class Replies:
         if not group.done():
             group.future.set_result(replies)
         return True
+
+    def _flipped(self) -> Any:
+        usual, flipped = self._encodings
+        self._reader.set_encoding(flipped)
+        try:
+            return self._reader.gets()
+        finally:
+            self._reader.set_encoding(usual)
 
     def _push(self, message: list[Any]) -> None:
         if self.on_push is not None:
