@@ -39,6 +39,7 @@ from sahool_cache.wiring.chain import Chain
 __all__ = ["Pipeline"]
 
 _SET = SPECS["SET"]
+_NO_OPTIONS: dict[str, Any] = {}
 
 
 class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two disagree
@@ -50,7 +51,6 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
     """
 
     _depth = 4
-    command_stack: Any  # of `Staged`, which begin like redis-py's
 
     def __init__(self, caller: Caller, *, transaction: bool, read_only: bool) -> None:
         # redis-py's own __init__ does no more than this, with a pool in place of the caller.
@@ -63,10 +63,32 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
         self.is_transaction = transaction
         self.shard_hint = None
         self.watching = False
-        self.command_stack = []
+        self._staged: list[Any] = []  # of `Staged`, or the arguments alone if they are all of SETs
         self._special, self._only_sets = False, True
         self.scripts: set[Any] = set()
         self.explicit_transaction = False
+
+    if not TYPE_CHECKING:
+
+        @property
+        def command_stack(self) -> list[Any]:
+            """
+            What is staged, each with its arguments and options first, as redis-py has it.
+            """
+            self._spread()
+            return self._staged
+
+    def __len__(self) -> int:
+        return len(self._staged)
+
+    def _spread(self) -> None:
+        """
+        Makes of bare SETs what the other commands are staged as. A bulk load does without: each
+        object that is kept brings the garbage collector's next turn nearer.
+        """
+        if self._only_sets:
+            self._only_sets = False
+            self._staged = [(args, _NO_OPTIONS, _SET, args) for args in self._staged]
 
     def get_encoder(self) -> Any:
         """
@@ -91,7 +113,10 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
                 and (value.__class__ is bytes or (value.__class__ is str and value.isascii()))
             ):
                 args = ("SET", name, value)
-                self.command_stack.append((args, options, _SET, args))
+                if self._only_sets:
+                    self._staged.append(args)
+                else:
+                    self._staged.append((args, _NO_OPTIONS, _SET, args))
                 return self
             return super().set(name, value, *rest, **options)
 
@@ -99,11 +124,12 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
         """
         Stages a command and returns the pipeline; between WATCH and `multi()` the awaitable reply.
         """
-        self._only_sets = False
+        if self._only_sets:
+            self._spread()
         if not (options or self.watching or self._read_only) and args:
             plain = PLAIN.get(args[0]) if args[0].__class__ is str else None
             if plain is not None:
-                self.command_stack.append((args, options, plain, args))
+                self._staged.append((args, options, plain, args))
                 return self
         self._special = True
         staged = stage(args, options)
@@ -116,7 +142,7 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
         if spec.own is not None:
             raise needs_own(spec)
         self._check_view(spec)
-        self.command_stack.append(staged)
+        self._staged.append(staged)
         return self
 
     def _check_view(self, spec: Spec) -> None:
@@ -129,7 +155,7 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
         """
         Forgets the staged commands; nothing is sent.
         """
-        self.command_stack = []
+        self._staged = []
         self._special, self._only_sets = False, True
         self.explicit_transaction = False
 
@@ -167,20 +193,20 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
         Raises the first error reply, unless `raise_on_error` is False; `WatchError` when a
         watched key changed or its connection was lost; otherwise like any call.
         """
-        if not self.command_stack and not self.watching:
+        if not self._staged and not self.watching:
             return []
         try:
             chain = await self._caller.ready()
-            stack = self.command_stack
             if self.is_transaction or self.explicit_transaction:
-                replies = await self._execute_as_transaction(chain, stack)
+                replies = await self._execute_as_transaction(chain)
             else:
-                replies = await self._execute_asbatch(chain, stack)
+                replies = await self._execute_asbatch(chain)
             if self._only_sets and self._caller.shapes_ok(replies):  # a bulk load, as a rule
                 return [True] * len(replies)
+            self._spread()
             if raise_on_error:
-                self.raise_first_error(cast("Any", stack), replies)
-            return await self._shape(replies, stack)
+                self.raise_first_error(cast("Any", self._staged), replies)
+            return await self._shape(replies, self._staged)
         finally:
             await self.reset()
 
@@ -193,16 +219,16 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
         usual = SHAPED.issuperset(map(type, shaped))
         return shaped if usual else [await e if isawaitable(e) else e for e in shaped]
 
-    async def _execute_asbatch(self, chain: Chain, stack: list[Staged]) -> list[Any]:
+    async def _execute_asbatch(self, chain: Chain) -> list[Any]:
         call = self._caller.options
-        times = waits(stack) if self._special else []
+        times = waits(self._staged) if self._special else []
         deadline = call.deadline(waits=0 if 0 in times else sum(times) or None)
         replies: list[Any] = []
         refusal: Exception | None = None
         refused: list[Any] = []
         got: list[Any]
         while True:
-            rest = stack[len(replies) :]
+            rest = self._staged[len(replies) :]
             loads = self._loads() if not replies else []
             request = batch(
                 rest,
@@ -221,6 +247,8 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
             got = got[len(loads) :]
             if not any_error(got):
                 return replies + got
+            self._spread()
+            rest = self._staged[len(replies) :]
             # What a demoted or loading server did not run may be sent again from there on,
             # if nothing behind it ran that must not run twice: the order stays the caller's.
             first = first_not_run(got, rest) if call.retry != "never" else None
@@ -229,8 +257,10 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
             replies += with_empty(got[:first], rest[:first])
             refusal, refused = got[first], got[first:]
 
-    async def _execute_as_transaction(self, chain: Chain, stack: list[Staged]) -> list[Any]:
-        sent = [staged for staged in stack if EMPTY_RESPONSE not in staged[1]]
+    async def _execute_as_transaction(self, chain: Chain) -> list[Any]:
+        sent = self._staged
+        if not self._only_sets:
+            sent = [staged for staged in sent if EMPTY_RESPONSE not in staged[1]]
         loads = self._loads()
         call = self._caller.options
         request = transaction(sent, loads, flipped=call.flipped, sure=self._only_sets)
@@ -239,7 +269,8 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
         else:
             replies = await chain.send(request, call)
         self.watching = False
-        return merged(replies[len(loads) :], stack, self.annotate_exception)
+        self._spread()
+        return merged(replies[len(loads) :], self._staged, self.annotate_exception)
 
     def _loads(self) -> list[tuple[Any, ...]]:
         # Sent along each time: a fresh master knows no script, and asking costs a round trip.
@@ -261,7 +292,7 @@ class Pipeline(QuickSet, RedisPipeline):  # type: ignore[misc]  # redis-py's two
         Forgets what was staged, and hands the watching connection back.
         """
         watching, self.watching = self.watching, False
-        self.command_stack = []
+        self._staged = []
         self._special, self._only_sets = False, True
         self.scripts = set()
         self.explicit_transaction = False

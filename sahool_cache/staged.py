@@ -11,7 +11,7 @@ from typing import Any
 from redis.client import EMPTY_RESPONSE
 from redis.exceptions import ExecAbortError, RedisError, ResponseError, WatchError
 
-from sahool_cache.commands import Spec, lookup
+from sahool_cache.commands import SPECS, Spec, lookup
 from sahool_cache.connection.faults import judge
 from sahool_cache.connection.request import Batch
 from sahool_cache.errors import NeedsOwnConnectionError, Verdict
@@ -49,13 +49,14 @@ def batch(
     sure: bool,
 ) -> Batch:
     """
-    The staged commands as one plain batch, after the scripts that they need.
+    The staged commands as one plain batch, after the scripts that they need. It is `sure` that
+    each can be sent where they are the arguments of plain SETs alone.
     """
     return Batch(
-        [*loads, *_wire(stack)],
-        specs={spec for _, _, spec, _ in stack},
+        [*loads, *(stack if sure else _wire(stack))],
+        specs=_specs(stack, sure=sure),
         transaction=False,
-        repeatable=partial(_all_repeatable, stack),
+        repeatable=partial(_all_repeatable, stack, sure=sure),
         needs_own=needs_own,
         flips=flips,
         sure=sure and not loads,
@@ -68,12 +69,12 @@ def transaction(
     """
     The staged commands within MULTI and EXEC, after the scripts that they need.
     """
-    wire = [*loads, ("MULTI",), *_wire(stack), ("EXEC",)]
+    wire = [*loads, ("MULTI",), *(stack if sure else _wire(stack)), ("EXEC",)]
     return Batch(
         wire,
-        specs={spec for _, _, spec, _ in stack},
+        specs=_specs(stack, sure=sure),
         transaction=True,
-        repeatable=partial(_all_repeatable, stack),
+        repeatable=partial(_all_repeatable, stack, sure=sure),
         flips=frozenset(range(len(wire)) if flipped else ()),
         sure=sure and not loads,
     )
@@ -83,8 +84,12 @@ def _wire(stack: Sequence[Staged]) -> list[tuple[Any, ...]]:
     return [wire for _, _, _, wire in stack]
 
 
-def _all_repeatable(stack: Sequence[Staged]) -> bool:
-    return all(map(_repeatable, stack))
+def _specs(stack: Sequence[Staged], *, sure: bool) -> set[Spec]:
+    return {SPECS["SET"]} if sure else {spec for _, _, spec, _ in stack}
+
+
+def _all_repeatable(stack: Sequence[Staged], *, sure: bool) -> bool:
+    return sure or all(map(_repeatable, stack))
 
 
 def _repeatable(staged: Staged) -> bool:

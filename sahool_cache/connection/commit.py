@@ -100,15 +100,14 @@ class Committer:
         self._timeout = timeout
         self._patience = patience
         self._start = start
-        self._waiting: dict[Commit, None] = {}
+        self._waiting: list[Commit] = []
         self._running = False
 
     def submit(self, commit: Commit) -> asyncio.Future[Any]:
         """
         The future end of the commit: the request's reply, once the replicas have been asked.
         """
-        self._waiting[commit] = None
-        commit.done.add_done_callback(lambda _: self._waiting.pop(commit, None))
+        self._waiting.append(commit)
         if not self._running:
             self._running = True
             self._start(self._run)
@@ -121,7 +120,7 @@ class Committer:
         self._fail(LaneLost(why, sent=False))
 
     def _fail(self, fault: Exception) -> None:
-        together, self._waiting = self._waiting, {}
+        together, self._waiting = self._waiting, []
         for commit in together:
             if not commit.done.done():
                 commit.done.set_exception(fault)
@@ -135,7 +134,7 @@ class Committer:
                     if connection.lane is None or connection.role != "master":
                         connection.cut()
                         raise LaneLost("no master any more", sent=False)
-                    together, self._waiting = list(self._waiting), {}
+                    together, self._waiting = self._waiting, []
                     await self._commit(
                         connection.lane, [each for each in together if not each.done.done()]
                     )

@@ -216,6 +216,8 @@ class Lane:
                     self._loop.call_soon(self._flush_tick)
                 else:
                     self._write(packed)
+                    if self.on_flush is not None:
+                        self.on_flush(self)
         except Exception as error:  # noqa: BLE001  # its reply is due, and nobody knows what was sent
             self.abort(f"not written ({type(error).__name__})")
 

@@ -5,7 +5,7 @@ One server: its lanes, kept open by one task, and its pool of exclusive connecti
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 from typing import Any
 
@@ -17,7 +17,7 @@ from sahool_cache.connection.packing import pack
 from sahool_cache.connection.pool import ExclusivePool
 from sahool_cache.connection.wire import Wire
 
-__all__ = ["Node"]
+__all__ = ["Node", "lightest"]
 
 BACKOFF_FIRST, BACKOFF_CAP = 0.005, 0.25
 """Seconds between two attempts to connect; each is shortened at random by up to a half."""
@@ -34,7 +34,7 @@ class Node:
 
     `may_dial()` says how many seconds to hold off before the next attempt, `on_change(node)`
     is told of everything that changes whether the node can be used, `on_flush(node)` of the end
-    of a tick in which something was written, where there are several lanes.
+    of a tick in which something was written, where there are several lanes or replicas.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Node:
         """
         silent = max((lane.quiet_since for lane in self.lanes if lane.quiet), default=-1.0)
         usable = [lane for lane in self.lanes if lane.usable and lane.heard_at > silent]
-        return min(usable, key=lambda lane: (lane.bulk, lane.in_flight), default=None)
+        return lightest(usable)
 
     def _flushed(self, _lane: Lane) -> None:
         self._on_flush(self)
@@ -145,7 +145,7 @@ class Node:
                 on_push=self._options.on_push,
                 on_change=self._lane_changed,
             )
-            if self._options.count > 1:
+            if self._options.count > 1 or lane.role == "replica":  # others may take the next
                 lane.on_flush = self._flushed
         except (DialFailed, OSError) as error:  # TimeoutError, when abort() ended it, is one
             fault = error if isinstance(error, DialFailed) else DialFailed(str(error) or "cut")
@@ -318,3 +318,10 @@ class Node:
             fault=str(self.fault) if self.fault else None,
             dials=self.dials,
         )
+
+
+def lightest(lanes: Sequence[Lane]) -> Lane | None:
+    """
+    The one with the fewest commands in flight, and no long reply before them.
+    """
+    return min(lanes, key=lambda lane: (lane.bulk, lane.in_flight), default=None)

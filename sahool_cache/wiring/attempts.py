@@ -156,6 +156,14 @@ class Attempts:
         await self._until_replicas_follow(request, deadline)
         if request.needs_own:
             return await self._make_alone(request, options, deadline)
+        return await self.commit(request, options, deadline)
+
+    async def commit(
+        self, request: Single | Batch, options: CallOptions, deadline: Deadline
+    ) -> Any:
+        """
+        The reply to a durable write, sent with those of others to the master as it is now.
+        """
         topology, member = self._fleet.topology, self._fleet.master
         if member is None or member.committer is None:
             raise DialFailed("no exclusive connections here")

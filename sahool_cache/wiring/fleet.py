@@ -16,7 +16,7 @@ from sahool_cache.address import Address
 from sahool_cache.background import Background
 from sahool_cache.connection.borrowed import Borrowed
 from sahool_cache.connection.lane import Lane
-from sahool_cache.connection.node import Node
+from sahool_cache.connection.node import Node, lightest
 from sahool_cache.connection.packing import pack
 from sahool_cache.events import (
     BreakerChanged,
@@ -53,8 +53,8 @@ SETTLES = 3.0
 class Fleet:
     """
     The group as it can be used now. `hot` is the master's lane when nothing at all is wrong,
-    `readers` the lanes of replicas that are fit; both empty otherwise, and then the slow way
-    finds out why. `line` is where calls wait for a change.
+    `readers` the lanes of replicas that are fit, `reader` the one whose turn it is; all empty
+    otherwise, and then the slow way finds out why. `line` is where calls wait for a change.
     """
 
     def __init__(
@@ -72,6 +72,7 @@ class Fleet:
         self.events = events
         self.hot: Lane | None = None
         self.readers: tuple[Lane, ...] = ()
+        self.reader: Lane | None = None
         self.line = WaitingLine(settings.max_waiting)
         self.on_refresh: Callable[[], None] = lambda: None
         self.failovers = 0
@@ -128,7 +129,7 @@ class Fleet:
                 tasks.start(self.rotation.run, name="sahool_cache.rotation")
         finally:
             self._tasks = None
-            self.hot, self.readers = None, ()
+            self.hot, self.readers, self.reader = None, (), None
             self.members.close()
             self.line.wake()
 
@@ -340,7 +341,7 @@ class Fleet:
 
     def _on_flush(self, node: Node) -> None:
         """
-        Takes the lightest lane for the next tick: one write for all of a tick is what is quick.
+        Takes the lightest for the next tick: one write for all of a tick is what is quick.
         """
         lane = node.pick()
         if lane is None or self.hot is None:
@@ -349,6 +350,7 @@ class Fleet:
             self.hot = lane
         elif self.readers:
             self.readers = tuple(lane if each in node.lanes else each for each in self.readers)
+            self.reader = lightest(self.readers)
 
     def refresh(self) -> None:
         """
@@ -364,6 +366,7 @@ class Fleet:
             self._hot_lost_at = None
         if hot is not self.hot or readers != self.readers:
             self.hot, self.readers = hot, readers
+            self.reader = lightest(readers)
             self.line.wake()
         self.on_refresh()
 

@@ -35,19 +35,6 @@ class Servers:
         self.closed = False
         self._fleet = fleet
         self._random = random
-        self._turn = 0
-
-    def quick_reader(self) -> Lane | None:
-        """
-        The lane of a fit replica, the lighter of two neighbours in turn; None where none is.
-        """
-        readers = self._fleet.readers
-        count = len(readers)
-        if count < 2:
-            return readers[0] if readers else None
-        self._turn = turn = (self._turn + 1) % count
-        one, other = readers[turn], readers[turn - 1]
-        return one if one.in_flight <= other.in_flight else other
 
     async def lane(
         self, reads: bool, read_from: ReadFrom, deadline: Deadline, *, steady: bool = False

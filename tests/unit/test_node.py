@@ -180,13 +180,14 @@ async def test_each_tick_tells_so_that_the_lanes_can_take_turns() -> None:
         on_flush=lambda node: picked.append(node.pick()),
     ) as node:
         await settle(50)
-        lanes, lane, asked = list(node.lanes), node.pick(), []
+        lanes, lane, asked, turns = list(node.lanes), node.pick(), [], list[Lane | None]()
         for _ in range(6):
             assert lane is not None
             asked += [lane.submit(b"A") for _ in range(3)]
             await settle()
             lane = picked[-1]
-        assert picked == [*lanes[1:], lanes[0]] * 2
+            turns.append(lane)
+        assert turns == [*lanes[1:], lanes[0]] * 2
         for wire in network.wires:
             wire.feed(b":1\r\n" * 6)
         assert await asyncio.gather(*asked) == [1] * 18
