@@ -100,7 +100,7 @@ class Caller(QuickSet, ReplicaReads, AsyncRedisModuleCommands):  # type: ignore[
             or get_ident() != chain.thread
             or not (lane.gathering or chain.here())
         ):
-            return cast("Any", await super().get(name, use_slave=use_slave))
+            return await super().get(name, use_slave=use_slave)
         try:
             packed = pack_plain(("GET", name))
         except UnicodeEncodeError:
