@@ -27,6 +27,7 @@ from sahool_cache.policy.deadline import Deadline
 from sahool_cache.quick_set import QuickSet
 from sahool_cache.replica_reads import ReplicaReads
 from sahool_cache.wiring.chain import Chain
+from sahool_cache.wiring.fleet import Fleet
 from sahool_cache.wiring.options import CallOptions
 
 __all__ = ["PLAIN", "SHAPED", "Caller"]
@@ -93,7 +94,7 @@ class Caller(QuickSet, ReplicaReads, AsyncRedisModuleCommands):  # type: ignore[
             if self._reads_direct:
                 lane = fleet.hot
             elif self._reads_spread:
-                lane = fleet.reader
+                lane = _reader(fleet)
         if (
             chain is None
             or lane is None
@@ -135,7 +136,7 @@ class Caller(QuickSet, ReplicaReads, AsyncRedisModuleCommands):  # type: ignore[
         if spec is None or chain is None or keeps or not self._quick:
             return await self._execute(args, options)
         if spec.reads and self._reads_elsewhere:
-            lane = chain.fleet.reader if self._reads_spread else None
+            lane = _reader(chain.fleet) if self._reads_spread else None
         elif spec.reads or self._writes_quick:
             lane = chain.fleet.hot
         elif self._durable and spec.writes and not options and chain.here():
@@ -298,3 +299,9 @@ class Caller(QuickSet, ReplicaReads, AsyncRedisModuleCommands):  # type: ignore[
         Shapes the replies of that command from now on, for the client and all its views.
         """
         self.response_callbacks[command.upper()] = callback
+
+
+def _reader(fleet: Fleet) -> Lane | None:
+    lane = fleet.reader
+    crowded = lane is not None and lane.in_flight >= fleet.reader_limit
+    return fleet.next_reader() if crowded else lane

@@ -104,11 +104,12 @@ FILE_LINES = 300
 FUNCTION_LINES = 60
 # "path" or "path:function" -> (its own limit of lines, why it is better long).
 LONGER: dict[str, tuple[int, str]] = {
+    "caller.py": (310, "the quick way of a call, and all that it may have to give way to"),
     "commands.py": (355, "one table; cutting it in two would make two places to look"),
     "connection/lane.py": (360, "the queue and all that may happen to it: one invariant, one file"),
     "connection/node.py": (330, "one server, whole: every way in which its connections end"),
     "routing/watcher.py": (340, "what the task believes and does, in one place to read"),
-    "wiring/fleet.py": (385, "every reaction to a change of the group, in one place to read"),
+    "wiring/fleet.py": (400, "every reaction to a change of the group, in one place to read"),
 }
 
 # path -> where Redis itself demands the word there. `use_slave` is allowed everywhere.

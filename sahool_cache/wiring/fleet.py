@@ -46,6 +46,9 @@ PATIENCE = 1.5
 DRAIN = 0.05
 """Seconds for what is in flight to finish when a fence is raised before a planned failover."""
 
+TURN = 50
+"""Commands that one replica takes in a tick before it is another's turn."""
+
 SETTLES = 3.0
 """Seconds after a switch within which the other replicas are expected to follow."""
 
@@ -53,8 +56,9 @@ SETTLES = 3.0
 class Fleet:
     """
     The group as it can be used now. `hot` is the master's lane when nothing at all is wrong,
-    `readers` the lanes of replicas that are fit, `reader` the one whose turn it is; all empty
-    otherwise, and then the slow way finds out why. `line` is where calls wait for a change.
+    `readers` the lanes of replicas that are fit, `reader` the one whose turn it is until it has
+    `reader_limit` commands in flight; all empty otherwise, and then the slow way finds out why.
+    `line` is where calls wait for a change.
     """
 
     def __init__(
@@ -73,6 +77,7 @@ class Fleet:
         self.hot: Lane | None = None
         self.readers: tuple[Lane, ...] = ()
         self.reader: Lane | None = None
+        self.reader_limit = 0
         self.line = WaitingLine(settings.max_waiting)
         self.on_refresh: Callable[[], None] = lambda: None
         self.failovers = 0
@@ -350,7 +355,15 @@ class Fleet:
             self.hot = lane
         elif self.readers:
             self.readers = tuple(lane if each in node.lanes else each for each in self.readers)
-            self.reader = lightest(self.readers)
+            self.next_reader()
+
+    def next_reader(self) -> Lane | None:
+        """
+        The lane whose turn it is now: to the end of the tick, or for so many commands.
+        """
+        self.reader = reader = lightest(self.readers)
+        self.reader_limit = reader.in_flight + TURN if reader is not None else 0
+        return reader
 
     def refresh(self) -> None:
         """
@@ -366,7 +379,7 @@ class Fleet:
             self._hot_lost_at = None
         if hot is not self.hot or readers != self.readers:
             self.hot, self.readers = hot, readers
-            self.reader = lightest(readers)
+            self.next_reader()
             self.line.wake()
         self.on_refresh()
 
