@@ -27,7 +27,6 @@ from sahool_cache.policy.deadline import Deadline
 from sahool_cache.quick_set import QuickSet
 from sahool_cache.replica_reads import ReplicaReads
 from sahool_cache.wiring.chain import Chain
-from sahool_cache.wiring.fleet import Fleet
 from sahool_cache.wiring.options import CallOptions
 
 __all__ = ["PLAIN", "SHAPED", "Caller"]
@@ -94,7 +93,9 @@ class Caller(QuickSet, ReplicaReads, AsyncRedisModuleCommands):  # type: ignore[
             if self._reads_direct:
                 lane = fleet.hot
             elif self._reads_spread:
-                lane = _reader(fleet)
+                lane = fleet.reader
+                if lane is not None and len(lane.due) >= fleet.reader_limit:
+                    lane = fleet.next_reader()
         if (
             chain is None
             or lane is None
@@ -136,7 +137,9 @@ class Caller(QuickSet, ReplicaReads, AsyncRedisModuleCommands):  # type: ignore[
         if spec is None or chain is None or keeps or not self._quick:
             return await self._execute(args, options)
         if spec.reads and self._reads_elsewhere:
-            lane = _reader(chain.fleet) if self._reads_spread else None
+            lane = chain.fleet.reader if self._reads_spread else None
+            if lane is not None and len(lane.due) >= chain.fleet.reader_limit:
+                lane = chain.fleet.next_reader()
         elif spec.reads or self._writes_quick:
             lane = chain.fleet.hot
         elif self._durable and spec.writes and not options and chain.here():
@@ -299,9 +302,3 @@ class Caller(QuickSet, ReplicaReads, AsyncRedisModuleCommands):  # type: ignore[
         Shapes the replies of that command from now on, for the client and all its views.
         """
         self.response_callbacks[command.upper()] = callback
-
-
-def _reader(fleet: Fleet) -> Lane | None:
-    lane = fleet.reader
-    crowded = lane is not None and lane.in_flight >= fleet.reader_limit
-    return fleet.next_reader() if crowded else lane

@@ -53,7 +53,7 @@ class Lane:
         "__weakref__", "_age", "_buffer", "_create_future", "_expect", "_hold", "_limit", "_loop",
         "_lost_waiter", "_now", "_partial", "_progress", "_queue", "_received", "_replies",
         "_samples", "_sweeper", "_transport", "_wire", "_write", "budget", "bulk", "burst",
-        "client_id", "congested", "gathering", "heard_at", "lost", "on_change", "on_flush",
+        "client_id", "congested", "due", "gathering", "heard_at", "lost", "on_change", "on_flush",
         "on_push", "opened_at", "quiet", "quiet_after", "quiet_since", "role", "silence_limit",
         "spoke_at",
     )  # fmt: skip
@@ -79,6 +79,7 @@ class Lane:
         self._create_future = loop.create_future
         self._buffer: list[bytes] = []
         self._expect, self._hold = self._queue.append, self._buffer.append
+        self.due = self._queue  # to be counted without a call
         self.gathering = False
         self._sweeper: asyncio.TimerHandle | NoSweep | None = (
             NoSweep() if silence_limit == float("inf") else None

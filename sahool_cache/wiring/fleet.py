@@ -46,7 +46,7 @@ PATIENCE = 1.5
 DRAIN = 0.05
 """Seconds for what is in flight to finish when a fence is raised before a planned failover."""
 
-TURN = 50
+TURN = 100
 """Commands that one replica takes in a tick before it is another's turn."""
 
 SETTLES = 3.0
