@@ -94,7 +94,7 @@ class Caller(QuickSet, ReplicaReads, AsyncRedisModuleCommands):  # type: ignore[
                 lane = fleet.hot
             elif self._reads_spread:
                 lane = fleet.reader
-                if lane is not None and len(lane.due) >= fleet.reader_limit:
+                if lane is None or not lane.gathering or len(lane.due) >= fleet.reader_limit:
                     lane = fleet.next_reader()
         if (
             chain is None
@@ -137,9 +137,9 @@ class Caller(QuickSet, ReplicaReads, AsyncRedisModuleCommands):  # type: ignore[
         if spec is None or chain is None or keeps or not self._quick:
             return await self._execute(args, options)
         if spec.reads and self._reads_elsewhere:
-            lane = chain.fleet.reader if self._reads_spread else None
-            if lane is not None and len(lane.due) >= chain.fleet.reader_limit:
-                lane = chain.fleet.next_reader()
+            fleet, lane = chain.fleet, chain.fleet.reader if self._reads_spread else None
+            if lane is None or not lane.gathering or len(lane.due) >= fleet.reader_limit:
+                lane = fleet.next_reader() if self._reads_spread else None
         elif spec.reads or self._writes_quick:
             lane = chain.fleet.hot
         elif self._durable and spec.writes and not options and chain.here():

@@ -34,7 +34,7 @@ class Node:
 
     `may_dial()` says how many seconds to hold off before the next attempt, `on_change(node)`
     is told of everything that changes whether the node can be used, `on_flush(node)` of the end
-    of a tick in which something was written, where there are several lanes or replicas.
+    of a tick in which something was written, where there are several lanes.
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class Node:
                 on_push=self._options.on_push,
                 on_change=self._lane_changed,
             )
-            if self._options.count > 1 or lane.role == "replica":  # others may take the next
+            if self._options.count > 1:
                 lane.on_flush = self._flushed
         except (DialFailed, OSError) as error:  # TimeoutError, when abort() ended it, is one
             fault = error if isinstance(error, DialFailed) else DialFailed(str(error) or "cut")

@@ -355,14 +355,18 @@ class Fleet:
             self.hot = lane
         elif self.readers:
             self.readers = tuple(lane if each in node.lanes else each for each in self.readers)
-            self.next_reader()
 
     def next_reader(self) -> Lane | None:
         """
-        The lane whose turn it is now: to the end of the tick, or for so many commands.
+        The lightest lane, of equals the one after the last. Its turn lasts to the end of the tick,
+        or for so many commands.
         """
-        self.reader = reader = lightest(self.readers)
-        self.reader_limit = reader.in_flight + TURN if reader is not None else 0
+        readers = self.readers
+        if self.reader in readers:
+            place = readers.index(self.reader) + 1
+            readers = readers[place:] + readers[:place]
+        self.reader = reader = lightest(readers)
+        self.reader_limit = len(reader.due) + TURN if reader is not None else 0
         return reader
 
     def refresh(self) -> None:
