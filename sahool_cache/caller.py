@@ -93,9 +93,9 @@ class Caller(QuickSet, ReplicaReads, AsyncRedisModuleCommands):  # type: ignore[
             if self._reads_direct:
                 lane = fleet.hot
             elif self._reads_spread:
-                lane = fleet.reader
-                if lane is None or not lane.gathering or len(lane.due) >= fleet.reader_limit:
-                    lane = fleet.next_reader()
+                lane = fleet.turn.reader
+                if lane is None or not lane.gathering or len(lane.due) >= fleet.turn.limit:
+                    lane = fleet.turn.next()
         if (
             chain is None
             or lane is None
@@ -137,9 +137,10 @@ class Caller(QuickSet, ReplicaReads, AsyncRedisModuleCommands):  # type: ignore[
         if spec is None or chain is None or keeps or not self._quick:
             return await self._execute(args, options)
         if spec.reads and self._reads_elsewhere:
-            fleet, lane = chain.fleet, chain.fleet.reader if self._reads_spread else None
-            if lane is None or not lane.gathering or len(lane.due) >= fleet.reader_limit:
-                lane = fleet.next_reader() if self._reads_spread else None
+            turn = chain.fleet.turn
+            lane = turn.reader if self._reads_spread else None
+            if lane is not None and not (lane.gathering and len(lane.due) < turn.limit):
+                lane = turn.next()
         elif spec.reads or self._writes_quick:
             lane = chain.fleet.hot
         elif self._durable and spec.writes and not options and chain.here():

@@ -109,7 +109,7 @@ LONGER: dict[str, tuple[int, str]] = {
     "connection/lane.py": (360, "the queue and all that may happen to it: one invariant, one file"),
     "connection/node.py": (330, "one server, whole: every way in which its connections end"),
     "routing/watcher.py": (340, "what the task believes and does, in one place to read"),
-    "wiring/fleet.py": (400, "every reaction to a change of the group, in one place to read"),
+    "wiring/fleet.py": (390, "every reaction to a change of the group, in one place to read"),
 }
 
 # path -> where Redis itself demands the word there. `use_slave` is allowed everywhere.

@@ -16,7 +16,7 @@ from sahool_cache.address import Address
 from sahool_cache.background import Background
 from sahool_cache.connection.borrowed import Borrowed
 from sahool_cache.connection.lane import Lane
-from sahool_cache.connection.node import Node, lightest
+from sahool_cache.connection.node import Node
 from sahool_cache.connection.packing import pack
 from sahool_cache.events import (
     BreakerChanged,
@@ -37,6 +37,7 @@ from sahool_cache.settings import RedisSettings
 from sahool_cache.wiring.bulletin import Bulletin
 from sahool_cache.wiring.dialling import Dialler
 from sahool_cache.wiring.members import Member, Members
+from sahool_cache.wiring.turn import Turn
 
 __all__ = ["PATIENCE", "Fleet"]
 
@@ -46,9 +47,6 @@ PATIENCE = 1.5
 DRAIN = 0.05
 """Seconds for what is in flight to finish when a fence is raised before a planned failover."""
 
-TURN = 100
-"""Commands that one replica takes in a tick before it is another's turn."""
-
 SETTLES = 3.0
 """Seconds after a switch within which the other replicas are expected to follow."""
 
@@ -56,9 +54,8 @@ SETTLES = 3.0
 class Fleet:
     """
     The group as it can be used now. `hot` is the master's lane when nothing at all is wrong,
-    `readers` the lanes of replicas that are fit, `reader` the one whose turn it is until it has
-    `reader_limit` commands in flight; all empty otherwise, and then the slow way finds out why.
-    `line` is where calls wait for a change.
+    `turn` has the lanes of replicas that are fit; both empty otherwise, and then the slow way finds
+    out why. `line` is where calls wait for a change.
     """
 
     def __init__(
@@ -75,9 +72,7 @@ class Fleet:
         self.settings = settings
         self.events = events
         self.hot: Lane | None = None
-        self.readers: tuple[Lane, ...] = ()
-        self.reader: Lane | None = None
-        self.reader_limit = 0
+        self.turn = Turn()
         self.line = WaitingLine(settings.max_waiting)
         self.on_refresh: Callable[[], None] = lambda: None
         self.failovers = 0
@@ -134,7 +129,8 @@ class Fleet:
                 tasks.start(self.rotation.run, name="sahool_cache.rotation")
         finally:
             self._tasks = None
-            self.hot, self.readers, self.reader = None, (), None
+            self.hot = None
+            self.turn.among(())
             self.members.close()
             self.line.wake()
 
@@ -340,7 +336,7 @@ class Fleet:
             if node.fault is not None and node.fault.permanent:
                 self.line.wake()
         self.refresh()
-        if node.quiet and node.address != self.topology.master and (self.readers or self.hot):
+        if node.quiet and node.address != self.topology.master and (self.turn.lanes or self.hot):
             for lane in node.lanes:
                 lane.release_reads()
 
@@ -353,21 +349,8 @@ class Fleet:
             return
         if node.address == self.topology.master:
             self.hot = lane
-        elif self.readers:
-            self.readers = tuple(lane if each in node.lanes else each for each in self.readers)
-
-    def next_reader(self) -> Lane | None:
-        """
-        The lightest lane, of equals the one after the last. Its turn lasts to the end of the tick,
-        or for so many commands.
-        """
-        readers = self.readers
-        if self.reader in readers:
-            place = readers.index(self.reader) + 1
-            readers = readers[place:] + readers[:place]
-        self.reader = reader = lightest(readers)
-        self.reader_limit = len(reader.due) + TURN if reader is not None else 0
-        return reader
+        elif readers := self.turn.lanes:
+            self.turn.among(tuple(lane if each in node.lanes else each for each in readers))
 
     def refresh(self) -> None:
         """
@@ -381,9 +364,9 @@ class Fleet:
             self._hot_lost_at = self.now()
         elif hot is not None:
             self._hot_lost_at = None
-        if hot is not self.hot or readers != self.readers:
-            self.hot, self.readers = hot, readers
-            self.next_reader()
+        if hot is not self.hot or readers != self.turn.lanes:
+            self.hot = hot
+            self.turn.among(readers)
             self.line.wake()
         self.on_refresh()
 
