@@ -5,7 +5,7 @@ The file with everything that was measured: one part per kind of run, each with 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import msgspec
 from tests.benchmarks.machine import facts
 from tests.benchmarks.model import Result
 
-__all__ = ["load", "results_of", "save"]
+__all__ = ["load", "others_of", "results_of", "save"]
 
 _FILE = "results.json"
 
@@ -45,3 +45,12 @@ def results_of(part: Mapping[str, Any]) -> list[Result]:
     The results in that part.
     """
     return msgspec.convert(part["results"], list[Result])
+
+
+def others_of(parts: Mapping[str, Any], works: Collection[str]) -> list[Result]:
+    """
+    What the table has of other works than these; nothing where no works are named.
+    """
+    if not works or "table" not in parts:
+        return []
+    return [each for each in results_of(parts["table"]) if each.cell.work not in works]

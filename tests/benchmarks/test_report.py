@@ -97,3 +97,12 @@ def test_a_part_that_is_measured_again_leaves_the_others(tmp_path: Path) -> None
     assert store.results_of(parts["table"]) == RESULTS
     assert store.results_of(parts["memory"]) == RESULTS[:2]
     assert parts["memory"]["machine"]["python"]
+
+
+def test_a_work_that_is_measured_again_takes_its_own_place(tmp_path: Path) -> None:
+    old = [made("get-1", "ours", 10), made("get-100", "ours", 20)]
+    store.save(tmp_path, "table", old)
+    parts = store.load(tmp_path)
+    assert store.others_of(parts, ["get-100"]) == old[:1]
+    assert store.others_of(parts, []) == []
+    assert store.others_of({}, ["get-1"]) == []

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -8,7 +9,7 @@ from tests.benchmarks import store
 from tests.benchmarks.memory import memory_cell
 from tests.benchmarks.model import Cell, Result
 from tests.benchmarks.results import made
-from tests.docs.performance_page import page
+from tests.docs.performance_page import PAGE, page
 
 
 def test_the_page_tells_what_was_measured(tmp_path: Path) -> None:
@@ -47,3 +48,11 @@ def test_what_was_not_measured_is_not_on_the_page(tmp_path: Path) -> None:
     assert "## Our bars" in text
     assert "## Memory" not in text
     assert "## Beyond loopback" not in text
+
+
+def test_the_page_is_there_and_every_bar_is_reached() -> None:
+    text = PAGE.read_text()
+    assert "**missed**" not in text
+    assert "## Our bars" in text
+    for plot in re.findall(r"\]\((performance/[a-z]+\.svg)\)", text):
+        assert (PAGE.parent / plot).exists()
