@@ -68,14 +68,12 @@ async def test_four_lanes_through_a_crash(group: EmbeddedSentinel, redis: RedisC
         await pubsub.subscribe("news")
         callers = [asyncio.create_task(count_up(redis, f"c:{n}", stop)) for n in range(200)]
         popped = asyncio.create_task(redis.blpop("queue", timeout=0))
-        await asyncio.sleep(0.3)
-        assert in_turns(redis, [0] * LANES)
+        assert await eventually(lambda: in_turns(redis, [0] * LANES))
         old = await group.kill_master()
         await group.wait_for_failover(old)
         assert await eventually(lambda: len(lanes_of(redis)) == LANES)
         before = [lane.answered for lane in lanes_of(redis)]
-        await asyncio.sleep(0.3)
-        assert in_turns(redis, before)
+        assert await eventually(lambda: in_turns(redis, before))
         stop.set()
         with within(5):
             outcomes = await asyncio.gather(*callers)
