@@ -133,8 +133,8 @@ class Caller(QuickSet, ReplicaReads, AsyncRedisModuleCommands):  # type: ignore[
         name: Any = args[0] if args else None
         spec = PLAIN.get(name) if name.__class__ is str else None
         chain, near = self._owner.chain, self._owner.near_cache
-        keeps = near is not None and name in CACHED
-        if spec is None or chain is None or keeps or not self._quick:
+        kept = near is not None and spec is not None and name in CACHED
+        if spec is None or chain is None or kept or not self._quick:
             return await self._execute(args, options)
         if spec.reads and self._reads_elsewhere:
             turn = chain.fleet.turn

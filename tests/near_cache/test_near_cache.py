@@ -372,3 +372,11 @@ async def test_nothing_is_left_after_closing(calm: EmbeddedSentinel) -> None:
         while await trackers(calm, node):
             assert time.monotonic() < until
     assert redis.stats().near_cache is None
+
+
+@pytest.mark.parametrize("name", ["get", b"GET", bytearray(b"GET")])
+async def test_a_command_may_be_named_in_any_way(
+    calm: EmbeddedSentinel, cached: RedisClient, name: Any
+) -> None:
+    await write(calm, "SET", "k", "v")
+    assert [await cached.execute_command(name, "k") for _ in range(2)] == ["v", "v"]
