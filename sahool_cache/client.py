@@ -16,6 +16,7 @@ from typing import Any, Self
 from redis._parsers.helpers import get_response_callbacks  # type: ignore[attr-defined]
 
 from sahool_cache import health
+from sahool_cache.companion import C, Companions
 from sahool_cache.errors import ClientClosedError
 from sahool_cache.incident import Incident
 from sahool_cache.near_cache import NearCache
@@ -67,6 +68,7 @@ class RedisClient(View):
         self._random = random or Random()
         self._supervisor: asyncio.Task[None] | None = None
         self._settled: asyncio.Future[None] | None = None
+        self._companions = Companions()
         self._pid = os.getpid()
         self._closed = False
         options = CallOptions(
@@ -196,6 +198,12 @@ class RedisClient(View):
         """
         if self.chain is not None and not self.chain.here():
             self._leave(self.chain)
+        try:
+            await self._companions.aclose()
+        finally:
+            await self._end()
+
+    async def _end(self) -> None:
         self._closed = True
         chain, self.chain, self.near_cache = self.chain, None, None
         supervisor, self._supervisor = self._supervisor, None
@@ -272,6 +280,13 @@ class RedisClient(View):
             read_your_writes=read_your_writes,
             after=after,
         )
+
+    def companion(self, kind: type[C]) -> C:
+        """
+        The one `kind(client)` that goes with this client on this event loop, made when it is first
+        asked for: what is built on the client, and has to end before it does. See `Companion`.
+        """
+        return self._companions.get(kind, self)
 
     def stats(self) -> health.ClientStats:
         """

@@ -30,7 +30,7 @@ from tests.house import (
 # Lowest first; a room imports only from the floors below its own. A room is a file or a folder of
 # the package, `__init__` the package itself. Each integration is a room.
 FLOORS = (
-    ("address", "background", "errors"),
+    ("address", "background", "companion", "errors"),
     ("events", "incident"),
     ("commands", "observers", "recorder", "settings"),
     ("connection", "policy", "routing"),
@@ -43,7 +43,8 @@ FLOORS = (
     ("view",),
     ("scope",),
     ("client",),
-    ("current", "embedded", "recipes"),
+    ("current", "embedded"),
+    ("recipes",),
     ("__init__",),
     (
         "cli",
@@ -105,6 +106,7 @@ FUNCTION_LINES = 60
 # "path" or "path:function" -> (its own limit of lines, why it is better long).
 LONGER: dict[str, tuple[int, str]] = {
     "caller.py": (310, "the quick way of a call, and all that it may have to give way to"),
+    "client.py": (320, "all that a client is asked for by its name"),
     "commands.py": (355, "one table; cutting it in two would make two places to look"),
     "connection/lane.py": (360, "the queue and all that may happen to it: one invariant, one file"),
     "connection/node.py": (330, "one server, whole: every way in which its connections end"),

@@ -1,0 +1,3 @@
+"""
+Caching, rate limiting and locking, built on the public client only.
+"""
