@@ -1,3 +1,12 @@
 """
 Caching, rate limiting and locking, built on the public client only.
 """
+
+from __future__ import annotations
+
+from sahool_cache.recipes.cache_result import cache_result
+from sahool_cache.recipes.caching.rules import CacheOptions
+from sahool_cache.recipes.caching.tags import invalidate_tags
+from sahool_cache.recipes.result_cache import CacheInfo, ResultCache
+
+__all__ = ["CacheInfo", "CacheOptions", "ResultCache", "cache_result", "invalidate_tags"]

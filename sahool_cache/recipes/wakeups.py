@@ -90,6 +90,12 @@ class Wakeups:
         self._turn = asyncio.Lock()
         self.deaf = False
 
+    def ear(self, channel: str) -> Ear:
+        """
+        Hears that channel once it is entered.
+        """
+        return Ear(self, channel)
+
     async def enter(self, channel: str, ear: Ear) -> None:
         """
         Returns when that ear hears. Raises `UnavailableError` when it cannot be subscribed.

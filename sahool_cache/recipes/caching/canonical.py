@@ -1,0 +1,135 @@
+"""
+The canonical form of a value: equal texts for equal values, and for no others.
+
+Every value carries a tag of its type, every text its length, every container its count, so that
+`1`, `"1"`, `1.0` and `True` differ, and so do ``f("a,b")`` and ``f("a", "b")``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum, Flag
+from hashlib import blake2b
+from pathlib import PurePath
+from typing import Any
+from uuid import UUID
+
+__all__ = ["Unkeyable", "canonical", "shortened"]
+
+LONGEST = 200
+"""Characters from which on a form is replaced by its digest: keys live in the server's memory."""
+
+
+class Unkeyable(TypeError):
+    """
+    A value of a type that says nothing about what identifies it.
+    """
+
+
+def canonical(value: Any) -> str:
+    """
+    The form of a value. Raises `Unkeyable`.
+    """
+    known = _FORMS.get(value.__class__)
+    if known is not None:
+        return known(value)
+    own = getattr(value, "__cache_key__", None)
+    if own is not None and not isinstance(value, type):
+        return f"k{_name(value.__class__)}({canonical(own() if callable(own) else own)})"
+    if isinstance(value, Flag):  # a combination has no name of its own
+        return f"e{_name(value.__class__)}.{value.value}"
+    if isinstance(value, Enum):
+        return f"e{_name(value.__class__)}.{_text(value.name)}"
+    if isinstance(value, PurePath):
+        return f"p{_text(str(value))}"
+    if isinstance(value, type):
+        return f"c{_class(value)}"
+    fields = _fields(value)
+    if fields is None:
+        raise Unkeyable(_name(value.__class__))
+    return f"r{_name(value.__class__)}{_several(fields)}"
+
+
+def shortened(form: str) -> str:
+    """
+    The form itself, or its digest where it is long or holds what cannot be shown.
+    """
+    if len(form) <= LONGEST and form.isprintable():
+        return form
+    return f"#{blake2b(form.encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()}"
+
+
+def _text(value: str) -> str:
+    if ":" in value or "%" in value:  # a colon separates the parts of a key
+        return f"{len(value)}.{value.replace('%', '%25').replace(':', '%3A')}"
+    return f"{len(value)}.{value}"
+
+
+def _name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _class(kind: type) -> str:
+    if "<locals>" in kind.__qualname__:  # there may be many of that name
+        raise Unkeyable(f"the class {_name(kind)}, which a function has made")
+    return _name(kind)
+
+
+def _several(values: Iterable[Any]) -> str:
+    forms = [canonical(each) for each in values]
+    return f"{len(forms)}({','.join(forms)})"
+
+
+def _unordered(values: Iterable[Any]) -> str:
+    forms = sorted(canonical(each) for each in values)
+    return f"{len(forms)}({','.join(forms)})"
+
+
+def _mapping(value: dict[Any, Any]) -> str:
+    forms = sorted(f"{canonical(key)}={canonical(each)}" for key, each in value.items())
+    return f"{len(forms)}({','.join(forms)})"
+
+
+def _integer(value: int) -> str:
+    return f"i{value}" if value.bit_length() < 128 else f"x{value:x}"
+
+
+def _fields(value: Any) -> Iterable[Any] | None:
+    """
+    What a record holds: a dataclass, a named tuple, a pydantic or msgspec model.
+    """
+    kind = value.__class__
+    if dataclasses.is_dataclass(kind):
+        return [getattr(value, field.name) for field in dataclasses.fields(kind)]
+    if issubclass(kind, tuple) and hasattr(kind, "_fields"):
+        return tuple(value)
+    names = getattr(kind, "__struct_fields__", None) or getattr(kind, "__pydantic_fields__", None)
+    if names is None:
+        return None
+    extra = getattr(value, "__pydantic_extra__", None) or {}
+    return [*(getattr(value, name) for name in names), *([extra] if extra else ())]
+
+
+_FORMS: dict[type, Callable[[Any], str]] = {
+    type(None): lambda _: "n",
+    bool: lambda value: f"b{value:d}",
+    int: _integer,
+    float: lambda value: f"f{value!r}",
+    complex: lambda value: f"j{value!r}",
+    str: lambda value: f"s{_text(value)}",
+    bytes: lambda value: f"y{value.hex()}",
+    tuple: lambda value: f"t{_several(value)}",
+    list: lambda value: f"l{_several(value)}",
+    set: lambda value: f"z{_unordered(value)}",
+    frozenset: lambda value: f"z{_unordered(value)}",
+    dict: lambda value: f"d{_mapping(value)}",
+    datetime: lambda value: f"a{_text(value.isoformat())}{value.fold}",
+    date: lambda value: f"a{value.isoformat()}",
+    time: lambda value: f"a{_text(value.isoformat())}{value.fold}",
+    timedelta: lambda value: f"a{value.days}d{value.seconds}s{value.microseconds}",
+    UUID: lambda value: f"u{value.hex}",
+    Decimal: lambda value: f"m{value}",
+}

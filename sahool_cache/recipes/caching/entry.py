@@ -1,0 +1,73 @@
+"""
+What is stored: JSON with the result in it, and all that is to be known about it.
+
+The format is documented for other languages in docs/stored-formats.md; `VERSION` is part of it.
+"""
+
+from __future__ import annotations
+
+import zlib
+from base64 import b64decode, b64encode
+from typing import Literal
+
+import msgspec
+
+__all__ = ["Entry", "pack", "unpack"]
+
+VERSION: Literal[1] = 1
+
+COMPRESSED = "z1:"
+"""What a compressed entry begins with; the rest is the base64 of zlib's. Every entry is text, so
+that clients which decode replies can read it."""
+
+LARGEST = 512 << 20
+"""Bytes that an entry may have when it is unpacked: the server's own limit of a value."""
+
+
+class Entry(msgspec.Struct, omit_defaults=True, frozen=True, gc=False):
+    """
+    One stored result. `at` is when it was stored, in seconds since 1970, `ttl` the seconds for
+    which it is fresh, `took` those that loading it took, `tags` the versions of its tags.
+    """
+
+    v: Literal[1]
+    at: float
+    ttl: float
+    took: float
+    data: msgspec.Raw
+    tags: dict[str, str] = {}  # msgspec copies it
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Entry).decode
+
+
+def pack(entry: Entry, *, compress_from: int | None) -> bytes:
+    """
+    The text to store; compressed if it has at least that many bytes.
+    """
+    text = _encode(entry)
+    if compress_from is not None and len(text) >= compress_from:
+        return COMPRESSED.encode() + b64encode(zlib.compress(text))
+    return text
+
+
+def unpack(stored: bytes | str) -> Entry | None:
+    """
+    The entry, or None for whatever else it may be: another version, damaged, somebody else's.
+    """
+    try:
+        start = stored[:3]
+        if start in (COMPRESSED, COMPRESSED.encode()):
+            stored = _inflated(b64decode(stored[3:], validate=True))
+        return _decode(stored)
+    except (ValueError, zlib.error, RecursionError):
+        return None
+
+
+def _inflated(packed: bytes) -> bytes:
+    inflate = zlib.decompressobj()
+    text = inflate.decompress(packed, LARGEST)
+    if not inflate.eof:  # cut off, or a bomb
+        raise zlib.error("incomplete")
+    return text

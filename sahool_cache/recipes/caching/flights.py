@@ -1,0 +1,95 @@
+"""
+Single-flight: of many callers in this process who miss the same entry, one load serves all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+__all__ = ["Flight", "Flights"]
+
+
+class Flight:
+    """
+    One load under way. It belongs to none of its callers: each may leave, and only when the last
+    one has gone is it given up, unless it is `kept` to go on in the background.
+    """
+
+    def __init__(
+        self, load: Coroutine[Any, Any, Any], *, kept: bool, forget: Callable[[Flight], None]
+    ) -> None:
+        self.task = asyncio.get_running_loop().create_task(load, name="sahool_cache.load")
+        self.kept = kept
+        self.waiting = 0
+        self._forget = forget
+        self.task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._forget(self)
+        if not task.cancelled():
+            task.exception()  # whoever waits is told; where nobody does, it has been logged
+
+    async def wait(self, seconds: float | None) -> bool:
+        """
+        Whether it has ended within that time.
+        """
+        self.waiting += 1
+        try:
+            done, _ = await asyncio.wait({self.task}, timeout=seconds)
+            if not done:
+                self.kept = True
+            return bool(done)
+        finally:
+            self.waiting -= 1
+            if not (self.waiting or self.kept or self.task.done()):
+                self._forget(self)  # who comes now begins another one
+                self.task.cancel()
+
+
+class Flights:
+    """
+    The companion of a client that knows all of its loads.
+    """
+
+    def __init__(self, client: object) -> None:
+        del client  # a companion is made for one, and this one needs nothing of it
+        self._of: dict[str, Flight] = {}
+        self._all: set[Flight] = set()
+
+    def get(self, key: str) -> Flight | None:
+        """
+        The load of that entry which a new caller may share.
+        """
+        return self._of.get(key)
+
+    def start(self, key: str, load: Coroutine[Any, Any, Any], *, kept: bool = False) -> Flight:
+        """
+        Begins one, which new callers share from now on.
+        """
+
+        def forget(flight: Flight) -> None:
+            if self._of.get(key) is flight:
+                del self._of[key]
+            if flight.task.done():
+                self._all.discard(flight)
+
+        flight = self._of[key] = Flight(load, kept=kept, forget=forget)
+        self._all.add(flight)
+        return flight
+
+    def part(self, key: str) -> None:
+        """
+        Lets no new caller share the load of that entry.
+        """
+        self._of.pop(key, None)
+
+    async def aclose(self) -> None:
+        """
+        Ends those for which nobody waits; the others end without Redis.
+        """
+        for flight in list(self._all):
+            if not flight.waiting:
+                flight.task.cancel()
+        await asyncio.sleep(0)

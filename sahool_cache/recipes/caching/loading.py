@@ -1,0 +1,210 @@
+"""
+One load of one entry: the right to it, the call of the function, and what is stored.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from math import inf
+from random import Random
+from typing import Any
+
+import msgspec
+
+from sahool_cache.errors import OutcomeUnknownError, UnavailableError
+from sahool_cache.recipes.caching.codec import Codec
+from sahool_cache.recipes.caching.entry import Entry, pack, unpack
+from sahool_cache.recipes.caching.lease import Found, Held, Lease, Leased, Paused, Seen
+from sahool_cache.recipes.caching.rules import Rules
+from sahool_cache.recipes.caching.tags import KEPT
+from sahool_cache.recipes.shared import Shared, uncancelled
+
+__all__ = ["OUTAGE", "Loaded", "Loading", "Tally"]
+
+OUTAGE = (UnavailableError, OutcomeUnknownError)
+"""What says that Redis cannot be reached; what it refuses is none."""
+
+AFTER_FAILURE = 1.0
+"""Seconds in which a load that failed is not tried again while there is a result to be given."""
+
+AFTER_NOTHING = 0.25
+"""Seconds in which those who wait for a load that stored nothing do not wait for one another."""
+
+_log = logging.getLogger("sahool_cache.recipes")
+
+
+@dataclass(slots=True)
+class Tally:
+    """
+    What has happened, counted in this process.
+    """
+
+    hits: int = 0
+    stale: int = 0
+    misses: int = 0
+    loads: int = 0
+    failures: int = 0
+    outages: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """
+    What a load came to: `data` is the result as JSON, or None if it is to be given as it is, the
+    `value`. It `began` at that moment of the monotonic clock. If it is not `certain`, an
+    invalidation may have overtaken it: then it is good for those only who came before it began.
+    """
+
+    data: bytes | msgspec.Raw | None
+    value: Any
+    began: float
+    certain: bool
+
+
+class Loading:
+    """
+    Loads one entry once. `spare` means that there is another result to be given if that fails.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], Awaitable[Any]],
+        lease: Lease,
+        *,
+        shared: Shared,
+        rules: Rules,
+        codec: Codec,
+        tally: Tally,
+        random: Random,
+        spare: bool,
+    ) -> None:
+        self._load = load
+        self._lease = lease
+        self._shared = shared
+        self._rules = rules
+        self._codec = codec
+        self._tally = tally
+        self._random = random
+        self._spare = spare
+
+    async def run(self, seen: Seen, *, waits: bool = True, force: bool = False) -> Loaded | None:
+        """
+        What the load came to, whoever did it; None where somebody else sees to it, and there is a
+        result to be given, or nobody waits.
+
+        Raises what the function raises, and `OUTAGE` where the rules say so or it is forced.
+        """
+        try:
+            said = await self._asked(seen, waits=waits, force=force)
+        except OUTAGE:
+            if force or self._rules.on_outage == "raise":
+                raise
+            self._tally.outages += 1
+            return await self.alone()
+        if isinstance(said, Loaded):
+            return said
+        if isinstance(said, Leased):
+            return await self._leased(strict=force)
+        if self._spare or not waits:
+            return None
+        return await self._called(stored=False)
+
+    async def alone(self) -> Loaded:
+        """
+        What the function gives, while Redis cannot be reached: nobody can invalidate it.
+        """
+        return replace(await self._called(stored=False), certain=True)
+
+    async def _asked(
+        self, seen: Seen, *, waits: bool, force: bool
+    ) -> Loaded | Leased | Held | Paused:
+        said = await self._taken(seen, force=force)
+        if not (isinstance(said, Held) and waits):
+            return said
+        async with self._shared.wakeups.ear(self._lease.channel) as ear:
+            while isinstance(said := await self._taken(seen, force=force), Held):
+                await ear.wait(said.seconds + 0.001)
+        return said
+
+    async def _taken(self, seen: Seen, *, force: bool) -> Loaded | Leased | Held | Paused:
+        while isinstance(said := await self._lease.take(seen, force=force), Found):
+            entry = unpack(said.stored)
+            if (
+                entry is not None
+                and time.time() - entry.at < entry.ttl
+                and entry.tags == said.versions
+            ):
+                return Loaded(entry.data, None, inf, certain=True)
+            seen = said.stored
+        return said
+
+    async def _leased(self, *, strict: bool) -> Loaded:
+        keeping = self._shared.start(self._lease.keep(), name="lease")
+        try:
+            return await self._called(stored=True, strict=strict)
+        except BaseException as error:
+            await uncancelled(self._shared.start(self._gave_up(error), name="give-up"))
+            raise
+        finally:
+            keeping.cancel()
+
+    async def _gave_up(self, error: BaseException) -> None:
+        failed = isinstance(error, Exception)
+        pause = (AFTER_FAILURE if self._spare else AFTER_NOTHING) if failed else 0.0
+        try:
+            await self._lease.give_up(pause=pause, always=self._spare)
+        except OUTAGE:  # it ends by itself
+            self._tally.outages += 1
+
+    async def _called(self, *, stored: bool, strict: bool = False) -> Loaded:
+        """
+        Calls the function, and ends the lease, if there is one, with what it gives.
+        """
+        began = time.monotonic()
+        self._tally.loads += 1
+        try:
+            value = await self._load()
+        except Exception:
+            self._tally.failures += 1
+            raise
+        took = time.monotonic() - began
+        ttl = self._rules.ttl_of(value, self._random)
+        data = self._encoded(value) if ttl > 0 else None
+        certain = False
+        if stored:
+            try:
+                certain = await self._ended(data, ttl, took)
+            except OUTAGE:
+                if strict:
+                    raise
+                self._tally.outages += 1
+        return Loaded(data, None if data is not None else value, began, certain)
+
+    def _encoded(self, value: Any) -> bytes | None:
+        try:
+            data = self._codec.encode(value)
+            self._codec.decode(data)
+        except (TypeError, ValueError, RecursionError) as error:
+            _log.warning("%s is not stored: %s", self._lease.key, error)
+            return None
+        return data
+
+    async def _ended(self, data: bytes | None, ttl: float, took: float) -> bool:
+        lease = self._lease
+        if data is None:
+            return await lease.give_up(pause=AFTER_NOTHING)
+        entry = Entry(
+            v=1,
+            at=round(time.time(), 6),
+            ttl=round(ttl, 3),
+            took=round(took, 6),
+            data=msgspec.Raw(data),
+            tags=lease.versions,
+        )
+        kept = ttl + self._rules.stale
+        if lease.versions:
+            kept = min(kept, KEPT)
+        return await lease.fill(pack(entry, compress_from=self._rules.compress_from), kept)
