@@ -42,18 +42,18 @@ class CachedFunction(Generic[P, R]):
         functools.update_wrapper(self, function)
         self._function = function
         self._cache = cache
-        self._class: type | None = None
         self._is_method = _is_method(function)
         self._read = functools.partial(Arguments, function, template=template, ignore=ignore)
         self._arguments = self._read(of_method=self._is_method)
         self._tags = tags if callable(tags) else tuple(tags)
-        self._head = f"{prefix}:{function.__module__}.{function.__qualname__}"
+        name = f"{function.__module__}.{function.__qualname__}"
+        self._owner = name.rpartition(".")[0]
+        self._head = f"{prefix}:{name}"
 
     def __repr__(self) -> str:
         return f"<cached {self._function.__qualname__}>"
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self._class = owner
         if not self._is_method:
             self._is_method, self._arguments = True, self._read(of_method=True)
 
@@ -165,9 +165,8 @@ class CachedFunction(Generic[P, R]):
         kind = instance if isinstance(instance, type) else type(instance)
         if kind is not instance and hasattr(kind, "__cache_key__"):
             return f"@{shortened(canonical(instance))}"
-        if kind is self._class or instance is None:
-            return ""
-        return f"@{kind.__module__}.{kind.__qualname__}"
+        name = f"{kind.__module__}.{kind.__qualname__}"
+        return "" if name == self._owner or instance is None else f"@{name}"
 
 
 class CachedMethod(Generic[Q, R]):

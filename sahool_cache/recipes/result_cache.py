@@ -148,7 +148,12 @@ class ResultCache(Generic[T]):
         flight = client.companion(Flights).start(key, loading.run(None, force=True))
         if not await flight.wait(self._rules.hard_timeout):
             raise TimeoutError(f"loading {key} took too long; it goes on in the background")
-        return self._value(flight.task.result())
+        loaded: Loaded = flight.task.result()
+        if (
+            not loaded.certain
+        ):  # somebody else is storing something newer; what is stored may be older
+            await self._views_of(client)[1].delete(key)
+        return self._value(loaded)
 
     def cache_info(self) -> CacheInfo:
         """

@@ -36,9 +36,14 @@ class Codec:
         self._kind = kind
         self._ways: tuple[Callable[[Any], bytes], Callable[[Any], Any]] | None = None
         if not isinstance(kind, Later):
-            self._resolve()
+            self.ways()
 
-    def _resolve(self) -> tuple[Callable[[Any], bytes], Callable[[Any], Any]]:
+    def ways(self) -> tuple[Callable[[Any], bytes], Callable[[Any], Any]]:
+        """
+        How it encodes, and how it decodes.
+        """
+        if self._ways is not None:
+            return self._ways
         kind = self._kind.find() if isinstance(self._kind, Later) else self._kind
         if _is_foreign(kind):
             adapter = TypeAdapter(kind)
@@ -57,7 +62,7 @@ class Codec:
         """
         The value as JSON. Raises `TypeError` or `ValueError` for what has no form there.
         """
-        return (self._ways or self._resolve())[0](value)
+        return (self._ways or self.ways())[0](value)
 
     def decode(self, text: bytes | msgspec.Raw) -> Any:
         """
@@ -65,7 +70,7 @@ class Codec:
         this type.
         """
         try:
-            return (self._ways or self._resolve())[1](text)
+            return (self._ways or self.ways())[1](text)
         except ValueError:
             if bytes(text) == b"null":
                 return None

@@ -100,23 +100,22 @@ class Lease:
         """
         Stores the entry for that long; False if an invalidation has overtaken it.
         """
-        return await self._end(entry, max(1, round(seconds * 1000)), always=False)
+        return await self._end(entry, max(1, round(seconds * 1000)), always=False, remove=False)
 
-    async def give_up(self, *, pause: float = 0.0, always: bool = False) -> bool:
+    async def give_up(
+        self, *, pause: float = 0.0, always: bool = False, remove: bool = False
+    ) -> bool:
         """
         Ends it with nothing to store, and spares others for `pause` seconds to wait for the next:
-        if anybody waits, or `always`. False if an invalidation has overtaken it.
+        if anybody waits, or `always`. `remove` takes away what is stored. False if an invalidation
+        has overtaken it.
         """
-        return await self._end(b"", round(pause * 1000), always=always)
+        return await self._end(b"", round(pause * 1000), always=always, remove=remove)
 
-    async def _end(self, entry: bytes, milliseconds: int, *, always: bool) -> bool:
-        return bool(
-            await _FILL(
-                self._view,
-                [self.key, self.channel, *self._tags],
-                [self._token, entry, milliseconds, int(always), *self.versions.values()],
-            )
-        )
+    async def _end(self, entry: bytes, milliseconds: int, *, always: bool, remove: bool) -> bool:
+        said = (self._token, entry, milliseconds, int(always), int(remove))
+        keys = [self.key, self.channel, *self._tags]
+        return bool(await _FILL(self._view, keys, [*said, *self.versions.values()]))
 
     async def keep(self) -> None:
         """
