@@ -183,6 +183,10 @@ class CachedMethod(Generic[Q, R]):
     def __repr__(self) -> str:
         return f"{self._function!r} of {self._instance!r}"
 
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return inspect.signature(functools.partial(self._function.__wrapped__, self._instance))
+
     async def __call__(self, *args: Q.args, **kwargs: Q.kwargs) -> R:
         """
         As `CachedFunction.__call__`.

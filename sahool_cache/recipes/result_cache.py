@@ -89,6 +89,8 @@ class ResultCache(Generic[T]):
         """
         came = time.monotonic()
         client = client_of(self._given)
+        if tags:
+            tags = tuple(dict.fromkeys(tags))
         try:
             stored, versions = await self._look(client, key, tags)
         except OUTAGE:
@@ -144,7 +146,7 @@ class ResultCache(Generic[T]):
         down, whatever `on_outage` says.
         """
         client = client_of(self._given)
-        loading = self._loading(client, key, load, tags, spare=False)
+        loading = self._loading(client, key, load, tuple(dict.fromkeys(tags)), spare=False)
         flight = client.companion(Flights).start(key, loading.run(None, force=True))
         if not await flight.wait(self._rules.hard_timeout):
             raise TimeoutError(f"loading {key} took too long; it goes on in the background")

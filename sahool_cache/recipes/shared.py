@@ -14,7 +14,7 @@ from sahool_cache.client import RedisClient
 from sahool_cache.current import get_redis_client
 from sahool_cache.recipes.wakeups import Wakeups
 
-__all__ = ["GivenClient", "Shared", "client_of", "uncancelled"]
+__all__ = ["CLOSE_WITHIN", "GivenClient", "Shared", "client_of", "uncancelled"]
 
 GivenClient: TypeAlias = RedisClient | Callable[[], RedisClient] | None
 """A client, what gives it at each call, or None for `get_redis_client`."""

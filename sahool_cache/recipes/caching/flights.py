@@ -8,6 +8,9 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from sahool_cache.client import RedisClient
+from sahool_cache.recipes.shared import CLOSE_WITHIN, Shared
+
 __all__ = ["Flight", "Flights"]
 
 
@@ -53,8 +56,8 @@ class Flights:
     The companion of a client that knows all of its loads.
     """
 
-    def __init__(self, client: object) -> None:
-        del client  # a companion is made for one, and this one needs nothing of it
+    def __init__(self, client: RedisClient) -> None:
+        client.companion(Shared)  # was there before, and so is closed after: loads need it to end
         self._of: dict[str, Flight] = {}
         self._all: set[Flight] = set()
 
@@ -89,7 +92,8 @@ class Flights:
         """
         Ends those for which nobody waits; the others end without Redis.
         """
-        for flight in list(self._all):
-            if not flight.waiting:
-                flight.task.cancel()
-        await asyncio.sleep(0)
+        tasks = {flight.task for flight in self._all if not flight.waiting}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=CLOSE_WITHIN)

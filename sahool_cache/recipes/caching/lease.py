@@ -91,7 +91,7 @@ class Lease:
         if said == b"leased":
             self.versions = self._versions(rest)
             return Leased()
-        return Paused() if said == b"paused" else Held(max(rest[0], 0) / 1000)
+        return Paused() if said == b"paused" else Held(rest[0] / 1000)
 
     def _versions(self, replies: Sequence[bytes]) -> dict[str, str]:
         return dict(zip(self._names, map(bytes.decode, replies), strict=True))

@@ -29,8 +29,9 @@ if ARGV[4] ~= '1' then
     return versions({'entry', redis.call('GET', KEYS[1])})
   end
   local holder = redis.call('GET', KEYS[2])
-  if holder and holder ~= ARGV[1] then
-    return {holder == '-' and 'paused' or 'held', redis.call('PTTL', KEYS[2])}
+  local left = redis.call('PTTL', KEYS[2])
+  if holder and holder ~= ARGV[1] and left >= 0 then -- one that never ends is nobody's
+    return {holder == '-' and 'paused' or 'held', left}
   end
 end
 redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])

@@ -210,7 +210,7 @@ async def test_large_results_may_be_compressed(redis: RedisClient, other: RedisC
 async def test_one_tag_invalidates_all_that_have_it(redis: RedisClient) -> None:
     source = Source()
 
-    @cache_result("p", client=redis, tags=("users", "user:{user_id}"))
+    @cache_result("p", client=redis, tags=("users", "user:{user_id}", "users"))
     async def profile(user_id: int) -> int:
         return await source.load()
 
@@ -275,6 +275,7 @@ async def test_methods_and_a_client_that_is_found_at_each_call(redis: RedisClien
     assert await first.find.invalidate(7) is True
     assert first.find.cache_info().loads == Repository.find.cache_info().loads >= 2
     assert "find" in repr(first.find)
+    assert str(inspect.signature(first.find)) == "(user_id: 'int', *, lang: 'str' = 'ar') -> 'str'"
 
 
 async def test_without_a_client_it_is_the_current_one(

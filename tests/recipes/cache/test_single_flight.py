@@ -185,6 +185,13 @@ async def test_closing_the_client_ends_what_loads_in_the_background(
     await eventually(lambda: source.cancelled == 1)
     tasks = [task.get_name() for task in asyncio.all_tasks() if "load" in task.get_name()]
     assert tasks == []
+    assert await redis.keys("*") == []  # its lease is given up as well
+
+
+async def test_a_lease_that_would_never_end_is_nobodys(redis: RedisClient) -> None:
+    await redis.set("k:lease", "a token")
+    async with asyncio.timeout(1):
+        assert await ResultCache(int, client=redis).get_or_load("k", Source(5).load) == 5
 
 
 STAMPEDE = """
