@@ -26,6 +26,7 @@ from sahool_cache.errors import (
 from sahool_cache.events import Event
 from sahool_cache.incident import Incident
 from sahool_cache.observers import Observer
+from sahool_cache.recipes import ResultCache, cache_result, invalidate_tags
 from sahool_cache.routing.topology import Topology
 from sahool_cache.settings import NearCacheSettings, RedisSettings, TLSSettings
 
@@ -48,11 +49,14 @@ __all__ = [
     "ReadOnlyViewError",
     "RedisClient",
     "RedisSettings",
+    "ResultCache",
     "SahoolCacheError",
     "TLSSettings",
     "Topology",
     "UnavailableError",
     "UsageError",
+    "cache_result",
     "close_redis_client",
     "get_redis_client",
+    "invalidate_tags",
 ]

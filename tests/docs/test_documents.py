@@ -20,14 +20,24 @@ from sahool_cache.embedded import EmbeddedSentinel
 from tests.docs.settings_table import PAGE, page
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "docs/guide.md")
+PAGES = ("README.md", "docs/guide.md", "docs/recipes.md")
+
+
+IN_ORDER = {"docs/recipes.md"}
+"""Pages whose blocks, within a section, speak of what the blocks before have defined."""
 
 
 def examples() -> Iterator[tuple[str, str]]:
     for name in PAGES:
         text = (ROOT / name).read_text()
-        for number, block in enumerate(re.findall(r"```python\n(.*?)```", text, re.DOTALL), 1):
-            yield f"{name} #{number}", textwrap.dedent(block)
+        sections = re.split(r"^## ", text, flags=re.MULTILINE) if name in IN_ORDER else [text]
+        for section in sections:
+            found = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+            blocks = [textwrap.dedent(block) for block in found]
+            if name in IN_ORDER and blocks:
+                yield f"{name} {section.splitlines()[0]}", "\n".join(blocks)
+            elif name not in IN_ORDER:
+                yield from ((f"{name} #{n}", block) for n, block in enumerate(blocks, 1))
 
 
 @pytest_asyncio.fixture
@@ -56,7 +66,8 @@ async def test_every_example_runs(name: str, code: str, world: dict[str, Any]) -
         "mine": None,
         **world,
     }
-    compiled = compile(code, name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    compiled = compile(code, name, "exec", flags=flags, dont_inherit=True)
     feeder = asyncio.create_task(feed(world["redis"]))
     try:
         async with asyncio.timeout(2 if "async for" in code else 20):
