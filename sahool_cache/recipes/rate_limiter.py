@@ -82,6 +82,7 @@ class RateLimiter:
         if limits is None:
             limits = (Limit(max_requests, window),)
         self.limits = checked_limits(limits)
+        self.algorithm = algorithm
         _one_of("algorithm", algorithm, get_args(Algorithm))
         _one_of("on_outage", on_outage, get_args(OnOutage))
         whole_number("processes", processes, at_most=MOST_PROCESSES)
