@@ -32,6 +32,7 @@ from typing import Any, Self
 
 from redis.exceptions import RedisError
 
+from sahool_cache.client import RedisClient
 from sahool_cache.errors import LockLostError, LockNotAcquiredError, UsageError
 from sahool_cache.recipes.locking.acquisition import Acquisition
 from sahool_cache.recipes.locking.held import begun, entered, held
@@ -83,6 +84,8 @@ class DistributedLock:
             require_replicas=require_replicas,
             prefix=prefix,
         )
+        if not (client is None or isinstance(client, RedisClient) or callable(client)):
+            raise TypeError(f"client must be a RedisClient, or give one, not {client!r}")
         self._given = client
         self._acquisitions: set[Acquisition] = set()
 
