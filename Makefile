@@ -34,7 +34,7 @@ help: ## Show this list
 demo: $(DEMO_READY) ## A real group loses its master, live; ARGS="--plain --seconds 10"
 	@$(PY) -m sahool_cache demo $(ARGS)
 
-test: $(DEV_READY) ## All tests, with coverage; ARGS="-k failover -x"
+test: $(DEV_READY) $(NODE_READY) ## All tests, with coverage; ARGS="-k failover -x"
 	@$(PY) -m coverage run -m pytest $(ARGS); status=$$?; \
 	$(PY) -m coverage report; exit $$status
 

@@ -11,6 +11,8 @@ from sahool_cache.errors import (
     CircuitOpenError,
     ConnectFailedError,
     DeadlineExceededError,
+    LockLostError,
+    LockNotAcquiredError,
     LoginFailedError,
     MasterUnknownError,
     NeedsOwnConnectionError,
@@ -26,7 +28,15 @@ from sahool_cache.errors import (
 from sahool_cache.events import Event
 from sahool_cache.incident import Incident
 from sahool_cache.observers import Observer
-from sahool_cache.recipes import ResultCache, cache_result, invalidate_tags
+from sahool_cache.recipes import (
+    DistributedLock,
+    Limit,
+    RateLimiter,
+    RateLimitResult,
+    ResultCache,
+    cache_result,
+    invalidate_tags,
+)
 from sahool_cache.routing.topology import Topology
 from sahool_cache.settings import NearCacheSettings, RedisSettings, TLSSettings
 
@@ -35,8 +45,12 @@ __all__ = [
     "CircuitOpenError",
     "ConnectFailedError",
     "DeadlineExceededError",
+    "DistributedLock",
     "Event",
     "Incident",
+    "Limit",
+    "LockLostError",
+    "LockNotAcquiredError",
     "LoginFailedError",
     "MasterUnknownError",
     "NearCacheSettings",
@@ -46,6 +60,8 @@ __all__ = [
     "Observer",
     "OutcomeUnknownError",
     "OverloadedError",
+    "RateLimitResult",
+    "RateLimiter",
     "ReadOnlyViewError",
     "RedisClient",
     "RedisSettings",
