@@ -67,7 +67,6 @@ class View(Scanner):
             owner,
             options,
             quick=options.timeout == default.timeout
-            and options.retry == "safe"
             and options.until is None
             and options.causality is None
             and not options.flipped,

@@ -84,6 +84,7 @@ def test_an_unknown_outcome_is_both_a_connection_and_a_time_error_but_not_unavai
 def filled(error: type[SahoolCacheError]) -> SahoolCacheError:
     values: dict[str, Any] = {
         "node": "h:1", "command": "INCR", "retry_after": 1.5, "causes": {"h:1": "refused"},
+        "lock_name": "export",
     }  # fmt: skip
     accepted = inspect.signature(error).parameters
     return error("a message", **{name: values[name] for name in values if name in accepted})
