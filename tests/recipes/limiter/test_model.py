@@ -249,15 +249,18 @@ async def test_a_sliding_window_is_exact_where_the_smallest_part_decides(
     What counts of the last window is a whole number, or as little more or less as there can be.
     """
     chance, now = Random(7), EPOCH
+    # In floating point 360538 * (218199 / 360538) is more than 218199.
+    cases = [(Limit(360_538, 360.538), 360_538, 218_199_000)]
     for _ in range(EDGES):
         limit = a_limit(chance)
-        most, window = limit.max_requests, limit.microseconds
-        previous = chance.randrange(1, most + 1)
-        left = chance.choice([1, -1]) * window // previous * chance.randrange(1, previous + 1)
+        window = limit.microseconds
+        previous = chance.randrange(1, limit.max_requests + 1)
+        left = window // previous * chance.randrange(1, previous + 1)
         if gcd(previous, window) == 1:  # then so much of it leaves a remainder of 1, or of -1
-            left = chance.choice([1, -1]) * pow(previous, -1, window)
-        left = left % window or window
-        result = await peeked(
-            redis, limit, "sliding_window", now, f"{now - (window - left)}:0:{previous}"
-        )
-        assert result.remaining == most + -previous * left // window, (limit, previous, left)
+            left = chance.choice([1, -1]) * pow(previous, -1, window) % window
+        cases.append((limit, previous, left or window))
+    for limit, previous, left in cases:
+        start = now - (limit.microseconds - left)
+        result = await peeked(redis, limit, "sliding_window", now, f"{start}:0:{previous}")
+        room = limit.max_requests + -previous * left // limit.microseconds
+        assert result.remaining == room, (limit, previous, left)
