@@ -31,8 +31,6 @@ __all__ = ["Algorithm", "RateLimiter"]
 
 Algorithm: TypeAlias = Literal["gcra", "sliding_window", "log"]
 
-MOST_PROCESSES = 1_000_000
-
 
 class RateLimiter:
     """
@@ -85,7 +83,7 @@ class RateLimiter:
         self.algorithm = algorithm
         _one_of("algorithm", algorithm, get_args(Algorithm))
         _one_of("on_outage", on_outage, get_args(OnOutage))
-        whole_number("processes", processes, at_most=MOST_PROCESSES)
+        whole_number("processes", processes, at_most=1_000_000)
         if not (client is None or isinstance(client, RedisClient) or callable(client)):
             raise TypeError(f"client must be a RedisClient or what gives one, not {client!r}")
         self._timeout = None if timeout is None else positive_seconds(timeout)

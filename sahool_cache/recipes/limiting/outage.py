@@ -27,7 +27,7 @@ OnOutage: TypeAlias = Literal["allow", "deny", "local"]
 Operation: TypeAlias = Literal["take", "peek", "refund"]
 
 CALM = 1.0
-"""Seconds without a failure after which an outage is over: one call in ten that fails is one."""
+"""Seconds without a failure after which an outage is over: calls that fail now and then are one."""
 
 RETRY_AFTER = 1.0
 """Seconds after which to ask again, where nobody knows better."""

@@ -10,7 +10,7 @@ from sahool_cache import RedisClient
 from sahool_cache.recipes.rate_limiter import RateLimiter
 from sahool_cache.recipes.scripts import LuaScript
 
-__all__ = ["VirtualClock"]
+__all__ = ["EPOCH", "VirtualClock"]
 
 EPOCH = 1_764_000_000_123_456
 """Microseconds at which it begins: a number as long as those of a real clock."""

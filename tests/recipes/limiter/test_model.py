@@ -8,6 +8,9 @@ import asyncio
 import os
 from collections.abc import Iterator
 from itertools import count
+from math import gcd
+from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,7 +21,7 @@ from sahool_cache.embedded import EmbeddedSentinel
 from sahool_cache.recipes.limiting.limit import Limit
 from sahool_cache.recipes.limiting.result import RateLimitResult
 from sahool_cache.recipes.rate_limiter import RateLimiter
-from tests.recipes.limiter.clock import VirtualClock
+from tests.recipes.limiter.clock import EPOCH, VirtualClock
 from tests.recipes.limiter.models import MODELS, Model
 
 EXAMPLES = int(os.environ.get("LIMITER_EXAMPLES", "60"))
@@ -48,7 +51,9 @@ steps = st.one_of(
     st.tuples(st.just("until it passes"), st.integers(1, 4)),
     st.tuples(st.just("clock"), st.integers(-3, 3)),
     st.tuples(st.just("clock"), st.integers(-2000, 20_000)),
+    st.tuples(st.just("windows"), st.sampled_from([-1, 1, 1, 1, 2])),
     st.tuples(st.just("windows"), st.fractions(-2, 3, max_denominator=12)),
+    st.tuples(st.just("until all is back"), st.just(0)),
 )
 
 
@@ -91,6 +96,10 @@ class Course:
                         model.forget()
                 case "until it passes":
                     await self.until_it_passes(cost)
+                case "until all is back":
+                    result = await self.limiter.peek(self.name)
+                    self.check(result, 1, took=False)
+                    await self.move(round(result.reset_after * 1e6))
                 case "clock":
                     await self.move(number)
                 case "windows":
@@ -175,6 +184,7 @@ def client(runner: asyncio.Runner, calm: EmbeddedSentinel) -> Iterator[RedisClie
 
 
 numbers = count()
+EDGES = int(os.environ.get("LIMITER_EXAMPLES", "300"))
 
 
 @pytest.mark.parametrize("algorithm", MODELS)
@@ -193,3 +203,64 @@ def test_a_real_server_says_what_the_model_says(
 ) -> None:
     course = Course(client, algorithm, limits, f"id:{next(numbers)}")
     runner.run(course.play(steps))
+
+
+async def peeked(
+    redis: RedisClient, limit: Limit, algorithm: Any, now: int, stored: str
+) -> RateLimitResult:
+    """
+    What a limiter says at that moment of a state that somebody has left.
+    """
+    limiter = RateLimiter(algorithm=algorithm, limits=[limit], client=redis)
+    clock = VirtualClock(redis)
+    clock.now = now
+    await clock.rules(limiter)
+    await redis.set(limiter._keys("edge")[0], stored)
+    return await limiter.peek("edge")
+
+
+def a_limit(chance: Random) -> Limit:
+    most = chance.choice([chance.randrange(1, 200), chance.randrange(1, 10_000_001)])
+    return Limit(most, chance.choice([0.001, 1.0, 60.0, 1.5e8]) * (1 + chance.random()) + 1e-6)
+
+
+@pytest.mark.asyncio
+async def test_gcra_is_exact_where_the_smallest_part_decides(redis: RedisClient) -> None:
+    """
+    A numerator more or less than room for a whole number of requests.
+    """
+    chance, now = Random(7), EPOCH
+    for _ in range(EDGES):
+        limit = a_limit(chance)
+        most, window = limit.max_requests, limit.microseconds
+        free = chance.randrange(most + 1) * window + chance.choice([-1, -1, 0, 1])  # in 1/most
+        free = min(max(free, 0), most * window)
+        us, num = divmod((now + window) * most - free, most)
+        result = await peeked(redis, limit, "gcra", now, f"{us}:{num}")
+        assert result.remaining == free // window, (limit, us, num)
+        assert result.allowed is (free >= window)
+
+
+@pytest.mark.asyncio
+async def test_a_sliding_window_is_exact_where_the_smallest_part_decides(
+    redis: RedisClient,
+) -> None:
+    """
+    What counts of the last window is a whole number, or as little more or less as there can be.
+    """
+    chance, now = Random(7), EPOCH
+    # In floating point 360538 * (218199 / 360538) is more than 218199.
+    cases = [(Limit(360_538, 360.538), 360_538, 218_199_000)]
+    for _ in range(EDGES):
+        limit = a_limit(chance)
+        window = limit.microseconds
+        previous = chance.randrange(1, limit.max_requests + 1)
+        left = window // previous * chance.randrange(1, previous + 1)
+        if gcd(previous, window) == 1:  # then so much of it leaves a remainder of 1, or of -1
+            left = chance.choice([1, -1]) * pow(previous, -1, window) % window
+        cases.append((limit, previous, left or window))
+    for limit, previous, left in cases:
+        start = now - (limit.microseconds - left)
+        result = await peeked(redis, limit, "sliding_window", now, f"{start}:0:{previous}")
+        room = limit.max_requests + -previous * left // limit.microseconds
+        assert result.remaining == room, (limit, previous, left)
