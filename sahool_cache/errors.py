@@ -15,12 +15,15 @@ What can go wrong, and what the caller may do about it.
     │   └── ClientClosedError        the client was closed
     ├── OutcomeUnknownError          sent, and no answer came: it may or may not have run
     ├── NotDurableError              it ran on the master; too few replicas confirmed it in time
+    ├── LockError                    a distributed lock; `lock_name`
+    │   ├── LockNotAcquiredError     somebody else had it for all of the wait; nothing was changed
+    │   └── LockLostError            it was lost while held: the work since may have run beside another owner's
     └── UsageError                   the call itself is wrong; nothing was sent
         ├── NeedsOwnConnectionError  changes its connection's state; the message names the method to use
         └── ReadOnlyViewError        a write through `redis.replica`
 
 An error *reply* of the server is none of these: it is raised as redis-py's own exception.
-Ours inherit redis-py's `ConnectionError`, `TimeoutError` or `DataError`, so that
+Ours inherit redis-py's `ConnectionError`, `TimeoutError`, `DataError` or `LockError`, so that
 existing `except` clauses keep working. No message holds a value or a secret.
 """
 
@@ -37,6 +40,9 @@ __all__ = [
     "ClientClosedError",
     "ConnectFailedError",
     "DeadlineExceededError",
+    "LockError",
+    "LockLostError",
+    "LockNotAcquiredError",
     "LoginFailedError",
     "MasterUnknownError",
     "NeedsOwnConnectionError",
@@ -192,6 +198,25 @@ class NotDurableError(SahoolCacheError):
         self.confirmed = confirmed
         self.wanted = wanted
         self.reply = reply
+
+
+class LockError(SahoolCacheError, redis_errors.LockError):
+    """
+    A distributed lock could not be had, or not be kept; `lock_name` is the name it was given.
+    """
+
+
+class LockNotAcquiredError(LockError):
+    """
+    Somebody else had the lock for as long as it was waited for; nothing was changed.
+    """
+
+
+class LockLostError(LockError, redis_errors.LockNotOwnedError):
+    """
+    The lease ended, or somebody else has the lock: what was done under it since may have run
+    beside another owner. A resource that checks the fence has refused the older one.
+    """
 
 
 class UsageError(SahoolCacheError, redis_errors.DataError):
