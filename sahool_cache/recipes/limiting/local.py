@@ -92,7 +92,7 @@ class LocalLimiter:
         found = []
         for time, (share, window) in zip(times, self._shares, strict=True):
             used = time - now * share
-            wait = used - (share - min(cost, share)) * window
+            wait = used - (share - min(cost, share)) * window if cost else 0
             found.append(
                 Standing(
                     remaining=max(0, share + -used // window),

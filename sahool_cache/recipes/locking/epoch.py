@@ -15,8 +15,9 @@ refuses them.) Three things see to it:
   Otherwise the lock is taken again, by the same token, with the epoch of now. The number that the
   stale call was given was told to nobody, and no other owner can have come in between.
 - A process that slept through two failovers knows the master's address and an old epoch, and
-  nothing changes while it asks. So the server compares: where another server, by its replication
-  id, gave the last number and the epoch is not newer, it gives none, and the sentinels are asked.
+  nothing changes while it asks. So the server compares: where it has no counter, or another
+  server, by its replication id, gave the last number and the epoch is not newer, it gives none,
+  and the sentinels are asked first.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@
 --                           fence and a new lease: the call may be repeated.
 --        {0, pttl, ahead}   refused, nothing changed (but the place in the queue). `pttl`: ms that the
 --                           holder has left, -1 without end, -2 nobody holds it; `ahead`: waiters in front.
---        {-1, server}       nothing changed: this server is not the one that gave the last fence, and the
---                           epoch is not newer. Ask the sentinels, and repeat with ARGV[4] = server.
+--        {-1, server}       nothing changed: there is no counter, or another server gave the last fence and
+--                           the epoch is not newer. Ask the sentinels, and repeat with ARGV[4] = server.
 --
 -- Fences are integers below 2^53: the larger of the last one + 1 and epoch * 2^32. A master that was
 -- promoted without the newest counter goes on above it all the same, since its epoch is higher.
@@ -45,11 +45,11 @@ if holder and holder ~= token and #KEYS == 3 then
   return {0, redis.call('PTTL', KEYS[1]), 0}
 end
 
--- Whose numbers stand in the counter? A promoted or restarted server has another replication id.
+-- Whose number stands in the counter? A promoted or restarted server has another replication id.
 local info = redis.pcall('INFO', 'replication')  -- an error where the ACL forbids it
 local server = type(info) == 'string' and info:match('master_replid:(%x+)') or ''
-if last[2] and last[2] ~= server and server ~= '' and server ~= ARGV[4]
-    and epoch <= math.floor(given / 4294967296) then
+local begun = last[2] and (last[2] == server or epoch > math.floor(given / 4294967296))
+if not begun and server ~= '' and server ~= ARGV[4] then
   return {-1, server}
 end
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from bisect import bisect_left
+from collections.abc import Callable
 from fractions import Fraction
 
 __all__ = ["MODELS", "Model"]
@@ -63,7 +64,7 @@ class Model(ABC):
     def retry_after(self, count: int, now: int) -> int:
         return self._first(lambda at: self.fits(count, at), now)
 
-    def _first(self, holds, now: int) -> int:
+    def _first(self, holds: Callable[[int], bool], now: int) -> int:
         """
         How long after `now` it holds; what holds once goes on to hold.
         """

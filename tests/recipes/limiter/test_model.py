@@ -121,7 +121,7 @@ class Course:
 
     async def until_it_passes(self, cost: int) -> None:
         """
-        At the very moment of which a refusal speaks it passes, and a microsecond earlier it does not.
+        At the moment of which a refusal speaks it passes, and a microsecond earlier it does not.
         """
         result = await self.take(cost)
         if not result.allowed:

@@ -44,7 +44,7 @@ async def group() -> AsyncIterator[EmbeddedSentinel]:
     """
     async with EmbeddedSentinel(
         down_after=0.5,
-        failover_timeout=3.0,
+        failover_timeout=2.0,
         sentinel_debug={"info-period": 1000, "publish-period": 500},
     ) as group:
         yield group

@@ -166,16 +166,16 @@ async def test_another_type_at_the_key_is_an_error(redis: RedisClient) -> None:
     assert await redis.lrange("lock:n", 0, -1) == ["item"]
     await redis.delete("lock:n")
     lost = DistributedLock("n", timeout=0.6, client=redis)
-    with within(1), pytest.raises(LockLostError):
+
+    async def body() -> None:
         async with lost:
             await redis.delete("lock:n")
             await redis.rpush("lock:n", "item")
-            await for_ever()
+            await asyncio.Event().wait()
+
+    with within(1), pytest.raises(LockLostError):
+        await body()
     assert await redis.lrange("lock:n", 0, -1) == ["item"]
-
-
-async def for_ever() -> None:
-    await asyncio.Event().wait()
 
 
 @pytest.mark.asyncio

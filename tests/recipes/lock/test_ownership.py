@@ -127,13 +127,17 @@ async def test_a_fence_stays_readable_after_loss_and_is_never_anothers(redis: Re
 
 async def test_a_lost_lease_cancels_the_body(redis: RedisClient) -> None:
     cleaned = []
-    with within(1), pytest.raises(LockLostError, match="'n'") as caught:
+
+    async def body() -> None:
         async with DistributedLock("n", timeout=0.6, client=redis):
             await redis.set("lock:n", "somebody else")
             try:
                 await for_ever()
             finally:
                 cleaned.append(True)
+
+    with within(1), pytest.raises(LockLostError, match="'n'") as caught:
+        await body()
     assert cleaned
     assert caught.value.lock_name == "n"
     assert "await for_ever()" in "".join(traceback.format_exception(caught.value))
@@ -143,33 +147,39 @@ async def test_a_lost_lease_cancels_the_body(redis: RedisClient) -> None:
 
 async def test_a_body_that_ends_although_the_lock_was_lost_is_told(redis: RedisClient) -> None:
     """
-    Normally, with an error of its own, or having caught the cancellation.
+    Normally, with an error of its own, or having caught the cancellation. What is no error of
+    the body goes on.
     """
     lock = DistributedLock("n", client=redis)
-    with pytest.raises(LockLostError):
-        async with lock:
-            await redis.delete("lock:n")
-    with pytest.raises(LockLostError) as caught:
-        async with lock:
-            await redis.delete("lock:n")
-            raise KeyError("own")
-    assert isinstance(caught.value.__cause__, KeyError)
     brief = DistributedLock("n", timeout=0.3, client=redis)
-    with pytest.raises(LockLostError) as caught:
+
+    async def body(error: BaseException | None) -> None:
+        async with lock:
+            await redis.delete("lock:n")
+            if error is not None:
+                raise error
+
+    async def catches() -> None:
         async with brief:
             await redis.delete("lock:n")
             try:
                 await for_ever()
             except asyncio.CancelledError as error:
                 raise KeyError("own") from error
+
+    with pytest.raises(LockLostError):
+        await body(None)
+    with pytest.raises(LockLostError) as caught:
+        await body(KeyError("own"))
     assert isinstance(caught.value.__cause__, KeyError)
+    with pytest.raises(LockLostError) as caught:
+        await catches()
+    assert isinstance(caught.value.__cause__, KeyError)
+    with pytest.raises(KeyboardInterrupt):
+        await body(KeyboardInterrupt())
     with pytest.raises(KeyError):
         async with lock:
             raise KeyError("own")
-    with pytest.raises(KeyboardInterrupt):
-        async with lock:
-            await redis.delete("lock:n")
-            raise KeyboardInterrupt
 
 
 async def test_a_body_may_release_by_itself(redis: RedisClient) -> None:
@@ -181,10 +191,14 @@ async def test_a_body_may_release_by_itself(redis: RedisClient) -> None:
 
 async def test_a_loop_that_stood_still_beyond_the_lease_has_lost(redis: RedisClient) -> None:
     lock = DistributedLock("n", timeout=0.2, client=redis)
-    with pytest.raises(LockLostError):
+
+    async def body() -> None:
         async with lock:
             time.sleep(0.3)  # noqa: ASYNC251
             assert not lock.owned
+
+    with pytest.raises(LockLostError):
+        await body()
     assert await lock.acquire()
     time.sleep(0.3)  # noqa: ASYNC251
     assert await lock.release() is False
