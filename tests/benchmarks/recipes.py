@@ -129,7 +129,11 @@ class OurRecipes(_Caching, Ours):
         return limiter.acquire
 
     def lock(self, name: str) -> AbstractAsyncContextManager[Any]:
-        return DistributedLock(name, timeout=_LEASE, fair=self._fair, client=self.redis)
+        # All who use a name must agree on it, also cells that are played at once.
+        prefix = "fair-lock" if self._fair else "lock"
+        return DistributedLock(
+            name, timeout=_LEASE, fair=self._fair, prefix=prefix, client=self.redis
+        )
 
 
 class RedisPyRecipes(_Caching, RedisPy):
@@ -189,14 +193,14 @@ class Cashews(_Caching):
         await self._cache.init()
 
     def cached(self, load: Load) -> Any:
-        @self._cache(ttl=_TTL, key="user:profile:{number}")  # type: ignore[untyped-decorator]
+        @self._cache(ttl=_TTL, key="user:profile:{number}")
         async def get_profile(number: int) -> Profile:
             return load(number)
 
         return get_profile
 
     def limiter(self, most: int) -> Any:
-        @self._cache.rate_limit(  # type: ignore[untyped-decorator]
+        @self._cache.rate_limit(
             limit=most, period=_WINDOW, key="cashews:{identifier}", action=lambda identifier: False
         )
         async def is_allowed(identifier: str) -> bool:
@@ -238,7 +242,7 @@ class AioCache(_Caching):
         )
 
     def cached(self, load: Load) -> Any:
-        @self._aiocache.cached(ttl=_TTL, alias="default")  # type: ignore[untyped-decorator]
+        @self._aiocache.cached(ttl=_TTL, alias="default")
         async def get_profile(number: int) -> Any:
             return asdict(load(number))
 
