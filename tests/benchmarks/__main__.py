@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.benchmarks.memory import COMMANDS
 from tests.benchmarks.model import BASELINE
 from tests.benchmarks.parts import PARTS, Choice
-from tests.benchmarks.plan import Timing, table
+from tests.benchmarks.plan import Timing, recipes, table
 from tests.benchmarks.works import WORKS
 
 
@@ -56,7 +56,8 @@ def _timing(given: argparse.Namespace) -> Timing:
 
 
 def _parser() -> argparse.ArgumentParser:
-    clients = sorted({cell.client for group in table(Timing()) for cell in group})
+    groups = table(Timing()) + recipes(Timing())
+    clients = sorted({cell.client for group in groups for cell in group})
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", help=f"{', '.join(PARTS)}; the table, if none")
     parser.add_argument("--work", action="append", default=[], choices=list(WORKS), metavar="W")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tests.benchmarks.model import BASELINE, OURS, Cell, Loop, Result
-from tests.benchmarks.plan import DURABLE, NEAR, REPLICAS
+from tests.benchmarks.plan import DURABLE, FAIR, GET_ALONE, NEAR, REPLICAS
 from tests.benchmarks.ratios import Key, Ratio, by_key, key_of, median_of, paired
 
 __all__ = ["BARS", "FIGURES", "GROWN", "Bar", "Figure", "Verdict", "judge"]
@@ -43,7 +43,8 @@ GROWN = "memory"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
     """
-    A figure of ours, or its ratio to `against` doing the same, must be at least or at most `limit`.
+    A figure of ours, its ratio to `against` doing the same, or with `difference` by how much it is
+    above that, must be at least or at most `limit`.
     """
 
     work: str
@@ -52,6 +53,7 @@ class Bar:
     figure: Figure = "rate"
     against: str | None = BASELINE
     against_loop: Loop | None = None
+    difference: bool = False
     bound: Literal["at least", "at most"] = "at least"
     limit: float
     aim: float | None = None
@@ -61,8 +63,10 @@ class Bar:
         """
         What is compared with what.
         """
-        to = "" if self.against is None else f" to {self.against}"
-        return f"{self.work} ({self.loop}): {self.figure} of {self.client}{to}"
+        name = f"{self.work} ({self.loop}): {self.figure} of {self.client}"
+        if self.against is None:
+            return name
+        return f"{name} {'above' if self.difference else 'to'} {self.against}"
 
     @property
     def keys(self) -> list[Key]:
@@ -138,6 +142,21 @@ BARS: tuple[Bar, ...] = (
         bound="at most",
         limit=2,
     ),
+    _rate("cache-hit-100", 5, 9),
+    Bar(
+        work="cache-hit-100",
+        figure="CPU per command in us",
+        against=GET_ALONE,
+        difference=True,
+        bound="at most",
+        limit=15,
+        aim=6,
+    ),
+    Bar(work="cache-hit-100", client=NEAR, limit=8, aim=18),
+    _rate("limiter-100", 2, 4),
+    _rate("lock-100", 1, 1.5),
+    _rate("lock-hand-over", 20, 100),
+    Bar(work="lock-hand-over", client=FAIR, limit=20, aim=75),
 )
 
 
@@ -185,5 +204,9 @@ def _verdict(
     value: Ratio | float | None = None
     if skipped is None and all(key in found for key in keys):
         ours, *theirs = (found[key] for key in keys)
-        value = paired(ours, theirs[0], figure) if theirs else median_of(ours, figure)
+        value = (
+            paired(ours, theirs[0], figure, difference=bar.difference)
+            if theirs
+            else median_of(ours, figure)
+        )
     return Verdict(bar=bar, value=value, skipped=skipped)

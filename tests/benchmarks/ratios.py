@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import sub, truediv
 from statistics import median
 
 from tests.benchmarks.model import Cell, Loop, Result
@@ -19,17 +20,20 @@ Key = tuple[str, str, Loop]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ratio:
     """
-    The median of the ratios of single repetitions, and how far they lie apart.
+    The median of the ratios of single repetitions, or of the differences, and how far they lie
+    apart.
     """
 
     middle: float
     low: float
     high: float
+    difference: bool = False
 
     def __str__(self) -> str:
+        tell = "{:.3g}".format if self.difference else shown
         if self.low == self.high:
-            return shown(self.middle)
-        return f"{shown(self.middle)} ({shown(self.low)}..{shown(self.high)})"
+            return tell(self.middle)
+        return f"{tell(self.middle)} ({tell(self.low)}..{tell(self.high)})"
 
 
 def shown(ratio: float) -> str:
@@ -70,18 +74,21 @@ def paired(
     ours: Mapping[int, Result],
     theirs: Mapping[int, Result],
     figure: Callable[[Result], float | None],
+    *,
+    difference: bool = False,
 ) -> Ratio | None:
     """
-    Our figure over theirs, of the repetitions that have both.
+    Our figure over theirs, or above theirs, of the repetitions that have both.
     """
+    compare = sub if difference else truediv
     ratios = []
     for rep in ours.keys() & theirs.keys():
         above, below = figure(ours[rep]), figure(theirs[rep])
         if above is not None and below:
-            ratios.append(above / below)
+            ratios.append(compare(above, below))
     if not ratios:
         return None
-    return Ratio(middle=median(ratios), low=min(ratios), high=max(ratios))
+    return Ratio(middle=median(ratios), low=min(ratios), high=max(ratios), difference=difference)
 
 
 def median_of(

@@ -107,15 +107,15 @@ def bar_line(verdict: Verdict) -> Line:
     One bar: its name, its value, its limit.
     """
     bar = verdict.bar
-    compared = bar.against is not None
+    as_ratio = bar.against is not None and not bar.difference
     mark = "" if verdict.passed else "MISSED"
     value = verdict.value
     is_ = str(value) if isinstance(value, Ratio) else number(value)
     return (
         bar.name,
         f"skipped: {verdict.skipped}" if verdict.skipped else is_ or "not measured",
-        f"{bar.bound} {shown(bar.limit) if compared else number(bar.limit)}",
-        "" if bar.aim is None else shown(bar.aim) if compared else number(bar.aim),
+        f"{bar.bound} {shown(bar.limit) if as_ratio else number(bar.limit)}",
+        "" if bar.aim is None else shown(bar.aim) if as_ratio else number(bar.aim),
         mark,
     )
 

@@ -47,10 +47,10 @@ def results_of(part: Mapping[str, Any]) -> list[Result]:
     return msgspec.convert(part["results"], list[Result])
 
 
-def others_of(parts: Mapping[str, Any], works: Collection[str]) -> list[Result]:
+def others_of(parts: Mapping[str, Any], part: str, works: Collection[str]) -> list[Result]:
     """
-    What the table has of other works than these; nothing where no works are named.
+    What that part has of other works than these; nothing where no works are named.
     """
-    if not works or "table" not in parts:
+    if not works or part not in parts:
         return []
-    return [each for each in results_of(parts["table"]) if each.cell.work not in works]
+    return [each for each in results_of(parts[part]) if each.cell.work not in works]

@@ -5,8 +5,9 @@ import pytest
 from tests.benchmarks.bars import BARS, judge
 from tests.benchmarks.memory import memory_cell
 from tests.benchmarks.model import Cell, Result
-from tests.benchmarks.plan import Timing, table
+from tests.benchmarks.plan import Timing, recipes, table
 from tests.benchmarks.ratios import key_of
+from tests.benchmarks.report import bar_line
 from tests.benchmarks.results import made
 
 
@@ -55,6 +56,18 @@ def test_a_bar_without_a_peer_takes_the_figure_itself() -> None:
         assert results == {"get-100 (asyncio): CPU per command in us of ours": holds}
 
 
+@pytest.mark.parametrize(("cpu", "holds"), [(0.0189, True), (0.0191, False)])
+def test_a_hit_may_cost_fifteen_microseconds_above_its_get(cpu: float, holds: bool) -> None:
+    hit = made("cache-hit-100", "ours", 1000, cpu=cpu)
+    get = made("cache-hit-100", "ours, GET alone", 1000, cpu=0.004)
+    (verdict,) = judge([hit, get], planned(hit, get))
+    assert verdict.bar.name == (
+        "cache-hit-100 (asyncio): CPU per command in us of ours above ours, GET alone"
+    )
+    assert verdict.passed is holds
+    assert bar_line(verdict)[1:4] == (f"{1e3 * cpu - 4:.3g}", "at most 15", "6")
+
+
 def test_reads_from_replicas_must_leave_the_master_half_of_its_work() -> None:
     ours = made("spread-1000", "ours", 1000, master_cpu=0.4)
     for left, holds in ((0.2, True), (0.21, False)):
@@ -73,6 +86,6 @@ def test_memory_may_grow_by_two_megabytes(last: int, holds: bool) -> None:
 
 
 def test_every_bar_is_about_cells_that_are_played() -> None:
-    played = {key_of(cell) for group in table(Timing()) for cell in group}
+    played = {key_of(cell) for group in table(Timing()) + recipes(Timing()) for cell in group}
     played.add(key_of(memory_cell()))
     assert not [bar.name for bar in BARS if not played.issuperset(bar.keys)]

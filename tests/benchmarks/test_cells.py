@@ -8,6 +8,7 @@ import pytest
 
 from tests.benchmarks.group import started
 from tests.benchmarks.model import Cell, Loop, Result, Target
+from tests.benchmarks.plan import Timing, recipes
 from tests.benchmarks.processes import cores
 from tests.benchmarks.runner import Runner
 
@@ -91,6 +92,14 @@ def test_a_client_that_is_not_installed_is_absent(runner: Runner) -> None:
     (result,) = runner.together([cell("get-1", "ioredis", "node")])
     assert result.absent is not None
     assert result.trouble is None
+
+
+@pytest.mark.parametrize("number", range(len(recipes(Timing()))))
+def test_recipes_are_measured(runner: Runner, number: int) -> None:
+    group = recipes(Timing(seconds=0.05, warm_up=0.0))[number]
+    for result in runner.together(group):
+        if result.absent is None:
+            check(result)
 
 
 def test_a_client_that_answers_wrongly_is_found_out(runner: Runner) -> None:

@@ -37,6 +37,15 @@ def test_ratios_are_paired_by_repetition() -> None:
     assert str(ratio) == "3.03x (3.00x..3.30x)"
 
 
+def test_differences_are_paired_likewise() -> None:
+    ours = {rep: made("get-1", "ours", rate, rep=rep) for rep, rate in enumerate((110, 45, 120))}
+    theirs = {
+        rep: made("get-1", "redis-py", each, rep=rep) for rep, each in enumerate((100, 30, 98))
+    }
+    above = paired(ours, theirs, RATE, difference=True)
+    assert str(above) == "15 (10..22)"
+
+
 def test_a_repetition_without_its_pair_does_not_count() -> None:
     ours = {0: made("get-1", "ours", 300), 1: made("get-1", "ours", 900, rep=1)}
     ratio = paired(ours, {0: made("get-1", "redis-py", 100)}, RATE)

@@ -103,6 +103,6 @@ def test_a_work_that_is_measured_again_takes_its_own_place(tmp_path: Path) -> No
     old = [made("get-1", "ours", 10), made("get-100", "ours", 20)]
     store.save(tmp_path, "table", old)
     parts = store.load(tmp_path)
-    assert store.others_of(parts, ["get-100"]) == old[:1]
-    assert store.others_of(parts, []) == []
-    assert store.others_of({}, ["get-1"]) == []
+    assert store.others_of(parts, "table", ["get-100"]) == old[:1]
+    assert store.others_of(parts, "table", []) == []
+    assert store.others_of({}, "table", ["get-1"]) == []

@@ -4,12 +4,18 @@ What the clients do: each work is one call, made over and over by a number of ta
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from dataclasses import dataclass
-from itertools import cycle
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import astuple, dataclass
+from itertools import count, cycle
+from secrets import token_hex
+from typing import Any
 
-from tests.benchmarks.clients import Client
+from tests.benchmarks.clients import Client, make_client
+from tests.benchmarks.model import Target
+from tests.benchmarks.recipes import PROFILES, Recipes, make_recipes, profile
 
 __all__ = ["HOT", "WORKS", "Call", "Data", "Work", "key_names"]
 
@@ -54,7 +60,17 @@ class Data:
         return cycle([names[n : n + size] for n in range(0, len(names) - size + 1, size)])
 
 
-Start = Callable[[Client, Data], Call]
+Make = Callable[[str, Target, Mapping[str, Any]], Any]
+Start = Callable[[Any, Data], Call]
+Check = Callable[[Any, Data], Awaitable[None]]
+
+
+async def _check_values(client: Client, data: Data) -> None:
+    size = len(data.value)
+    value = await client.get(data.names[0])
+    assert len(value) == size, f"GET answers {str(value)[:40]}"
+    values = await client.mget(data.names[:2])
+    assert list(map(len, values)) == [size] * 2, "MGET answers something else"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +80,7 @@ class Work:
 
     A call so quick that reading the clock would show is made `run` times between two looks, and the
     event loop has its turn then. `beside` is done by `beside_tasks` others meanwhile, uncounted.
+    `make` gives the client, and `check` raises `AssertionError` where it does something else.
     """
 
     name: str
@@ -74,6 +91,8 @@ class Work:
     run: int = 1
     beside: Start | None = None
     beside_tasks: int = 0
+    make: Make = make_client
+    check: Check = _check_values
 
 
 def _get(client: Client, data: Data) -> Call:
@@ -124,6 +143,68 @@ _BUSY = "for n = 1, 2000000 do end return 1"
 """Keeps the server for about 20 ms. Scripts cannot measure time: their clock stands still."""
 
 
+def _hit(recipes: Recipes, _data: Data) -> Call:
+    call, numbers = recipes.hits(), cycle(range(PROFILES))
+    return lambda: call(next(numbers))
+
+
+async def _check_hits(recipes: Recipes, _data: Data) -> None:
+    load, hit = recipes.cached(profile), recipes.hits()
+    for first in range(0, PROFILES, _AT_ONCE):
+        await asyncio.gather(*map(load, range(first, first + _AT_ONCE)))
+    # Some of them are enough: should one be missing, the work fails.
+    for number in range(_AT_ONCE):
+        told = str(await hit(number))  # an object, a dict or its JSON
+        assert all(str(part) in told for part in astuple(profile(number))), f"a hit is {told}"
+
+
+def _limit(recipes: Recipes, _data: Data) -> Call:
+    take, names = recipes.limiter(_PLENTY), cycle([f"user:{number}" for number in range(_IDS)])
+    return lambda: take(next(names))
+
+
+async def _check_limit(recipes: Recipes, _data: Data) -> None:
+    take, name = recipes.limiter(2), f"checked:{token_hex(8)}"
+    allowed = [bool(await take(name)) for _ in range(3)]
+    assert allowed == [True, True, False], f"of two, the limiter allows {allowed}"
+
+
+async def _held(lock: AbstractAsyncContextManager[Any]) -> None:
+    async with lock:
+        pass
+
+
+def _lock(recipes: Recipes, _data: Data) -> Call:
+    lock, numbers = recipes.lock, count()
+    return lambda: _held(lock(f"job:{next(numbers)}"))
+
+
+def _hand_over(recipes: Recipes, _data: Data) -> Call:
+    lock = recipes.lock
+    return lambda: asyncio.gather(*(_held(lock("job")) for _ in range(_TURNS)))
+
+
+async def _check_lock(recipes: Recipes, _data: Data) -> None:
+    inside = 0
+
+    async def alone() -> None:
+        nonlocal inside
+        async with recipes.lock("checked"):
+            inside += 1
+            assert inside == 1, "several have the lock"
+            await asyncio.sleep(0.001)
+            inside -= 1
+
+    await asyncio.gather(*(alone() for _ in range(3)))
+
+
+_AT_ONCE, _IDS, _PLENTY, _TURNS = 50, 1000, 1_000_000, 10
+
+
+def _recipe(name: str, about: str, start: Start, check: Check, **more: int) -> Work:
+    return Work(name=name, about=about, start=start, check=check, make=make_recipes, **more)
+
+
 def _named(works: Iterable[Work]) -> dict[str, Work]:
     return {work.name: work for work in works}
 
@@ -165,5 +246,33 @@ WORKS: dict[str, Work] = _named(
             beside_tasks=1,
         ),
         Work(name="invalidation", about="how soon a write by another is seen", start=_get_hot),
+        _recipe(
+            "cache-hit-100",
+            "100 tasks call a cached function, each time a hit",
+            _hit,
+            _check_hits,
+            tasks=100,
+        ),
+        _recipe(
+            "limiter-100",
+            "100 tasks ask a limiter that allows all, about 1000 ids",
+            _limit,
+            _check_limit,
+            tasks=100,
+        ),
+        _recipe(
+            "lock-100",
+            "100 tasks take and give back a lock that nobody else wants",
+            _lock,
+            _check_lock,
+            tasks=100,
+        ),
+        _recipe(
+            "lock-hand-over",
+            f"{_TURNS} tasks ask for one lock at once, and do nothing once they have it",
+            _hand_over,
+            _check_lock,
+            commands=_TURNS,
+        ),
     )
 )
