@@ -52,16 +52,18 @@ async def test_a_fenced_resource_never_sees_two_owners_at_once(
             )
             for name in ("there", "elsewhere")
         ]
-        for number in range(FAILOVERS):
+        try:
+            for number in range(FAILOVERS):
+                await granted(resource, 30)
+                await fail_over(group, first, KINDS[number % len(KINDS)])
             await granted(resource, 30)
-            await fail_over(group, first, KINDS[number % len(KINDS)])
-        await granted(resource, 30)
-        for process in processes:
-            process.kill()
-            await process.wait()
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+        finally:
+            for process in processes:
+                process.kill()
+                await process.wait()
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
     epochs = {fence >> 32 for fence in resource.granted}
     told = (
         f"{len(resource.granted)} grants in {len(epochs)} epochs, {len(resource.writes)} writes "
