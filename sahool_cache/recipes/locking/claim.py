@@ -10,8 +10,8 @@ from time import monotonic
 from typing import Any
 
 from sahool_cache.client import RedisClient
-from sahool_cache.errors import NotDurableError, OutcomeUnknownError
-from sahool_cache.recipes.locking.epoch import confirmed
+from sahool_cache.errors import NotDurableError, OutcomeUnknownError, UnavailableError
+from sahool_cache.recipes.locking.epoch import ask_sentinels, confirmed
 from sahool_cache.recipes.locking.terms import Replicas, Terms
 from sahool_cache.recipes.scripts import LuaScript
 
@@ -78,7 +78,8 @@ class Claim:
 
     async def ask(self, limit: float) -> Granted | Refused:
         """
-        Asks for the lock; one round trip, and one more for each change of the group meanwhile.
+        Asks for the lock; one round trip, and one more for each change of the group meanwhile. The
+        sentinels are asked when the server does not know whether the epoch is its own.
 
         Raises what the client does, `NotDurableError` with the lock still taken.
         """
@@ -91,7 +92,7 @@ class Claim:
             first, *rest = await self._send(limit - since, topology.epoch, asked)
             if first == UNSURE:
                 asked = rest[0]
-                await self._client.get_sentinel_info()
+                await ask_sentinels(self._client, limit)
             elif not first:
                 self.in_doubt = terms.fair and terms.wait > 0  # it stands in the queue
                 return Refused(monotonic() + self._pause(*rest))
@@ -148,15 +149,17 @@ class Claim:
     ) -> Any:
         # Each may run twice for a token, and does what it does once. So it may be repeated; the
         # quick way, with the client's own budget and no repeats, costs half.
+        until, doubt = monotonic() + seconds, None
         if not self._durable and not replicas and seconds + ANSWERS >= self._budget:
-            began = monotonic()
             try:
                 return await script(self._client, keys, args)
-            except OutcomeUnknownError:
-                seconds -= monotonic() - began
-        view = self._client.with_options(
-            retry="always",
-            timeout=max(0.001, min(seconds, self._budget)),
-            durability=replicas,
-        )
-        return await script(view, keys, args)
+            except OutcomeUnknownError as error:
+                doubt = error
+        seconds = max(0.001, min(until - monotonic(), self._budget))
+        view = self._client.with_options(retry="always", timeout=seconds, durability=replicas)
+        try:
+            return await script(view, keys, args)
+        except UnavailableError as error:  # speaks of the repeat only
+            if doubt is not None:
+                raise doubt from error
+            raise

@@ -86,9 +86,9 @@ async def granted(resource: Resource, more: int) -> None:
 
 
 async def fail_over(group: EmbeddedSentinel, redis: RedisClient, kind: str) -> None:
+    await group.wait_in_sync()
     if kind != "loses":
         await replaced(group, crash=kind == "crash")
-        await group.wait_in_sync()
         return
     async with asyncio.timeout(30):
         while redis.topology.provisional or not redis.topology.in_rotation:
@@ -98,4 +98,3 @@ async def fail_over(group: EmbeddedSentinel, redis: RedisClient, kind: str) -> N
         await asyncio.sleep(0.1)  # of grants that nobody else will know of
     await group.wait_for_failover(old)
     await group.restart(old)
-    await group.wait_in_sync()
