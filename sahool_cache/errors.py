@@ -205,6 +205,9 @@ class LockError(SahoolCacheError, redis_errors.LockError):
     A distributed lock could not be had, or not be kept; `lock_name` is the name it was given.
     """
 
+    def __init__(self, message: str = "", lock_name: str | None = None) -> None:
+        super().__init__(message, lock_name)
+
 
 class LockNotAcquiredError(LockError):
     """

@@ -55,9 +55,9 @@ async def test_a_client_whose_writes_are_durable_renews_and_releases_without(
     """
     Its locks are, too. But replicas that hang later are no reason to lose one.
     """
-    settings = group.settings.model_copy(update={"durability": 1})
+    settings = group.settings.model_copy(update={"durability": 1, "durability_timeout": 0.5})
     async with RedisClient(settings) as redis:
-        lock = DistributedLock("n", timeout=0.6, client=redis)
+        lock = DistributedLock("n", timeout=5, client=redis)
         async with lock:
             for replica in group.replicas:
                 await group.pause(replica)
