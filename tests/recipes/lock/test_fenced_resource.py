@@ -54,9 +54,9 @@ async def test_a_fenced_resource_never_sees_two_owners_at_once(
         ]
         try:
             for number in range(FAILOVERS):
-                await granted(resource, 30)
+                await granted(resource, 10)
                 await fail_over(group, first, KINDS[number % len(KINDS)])
-            await granted(resource, 30)
+            await granted(resource, 10)
         finally:
             for process in processes:
                 process.kill()

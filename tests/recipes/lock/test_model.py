@@ -24,7 +24,7 @@ from sahool_cache.recipes.distributed_lock import DistributedLock
 from tests.recipes.lock.losses import replaced
 from tests.recipes.lock.owners import nothing_left
 
-COURSES = int(os.environ.get("LOCK_COURSES", "40"))
+COURSES = int(os.environ.get("LOCK_COURSES", "25"))
 FAILOVERS = int(os.environ.get("LOCK_MODEL_FAILOVERS", "0"))
 SEEDS = [int(os.environ["LOCK_SEED"])] if "LOCK_SEED" in os.environ else range(COURSES)
 STEPS = 60
