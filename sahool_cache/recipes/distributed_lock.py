@@ -50,10 +50,11 @@ class DistributedLock:
 
     - `timeout`: seconds of the lease. Renewed every third of it; an owner that died, or a lock
       object that was dropped without `release`, blocks others for no longer.
-    - `wait`: seconds that acquiring takes at most; None is `timeout`, 0 asks once. A
-      server that does not answer may take one more.
+    - `wait`: seconds that acquiring takes at most; None is `timeout`, 0 asks once. A server that
+      does not answer may take one more.
     - `fair`: first come, first served, also across processes; after a failover as far as the queue
-      was replicated. All who use the name must agree on it.
+      was replicated. All who use the name must agree on it. Without it that is so within a
+      process; among processes the quickest has it, and where all are busy one may wait for long.
     - `require_replicas`: how many replicas, or "all", must have the lock before it counts; costs a
       ``WAIT``. 0 is what the client's settings say.
     - `prefix`: of its keys. The lock is the string key ``<prefix>:<name>``, so ``SET key token NX

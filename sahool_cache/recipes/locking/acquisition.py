@@ -41,9 +41,6 @@ class Acquisition:
         self._timer: asyncio.TimerHandle | None = None
         self._renewing: asyncio.Task[None] | None = None
 
-    def __repr__(self) -> str:
-        return f"<Acquisition of {self._terms.key!r}, fence {self.fence}>"
-
     @property
     def held(self) -> bool:
         """

@@ -10,11 +10,10 @@ from time import monotonic
 from typing import Any
 
 from sahool_cache.client import RedisClient
-from sahool_cache.errors import NotDurableError
-from sahool_cache.recipes.locking.epoch import confirmed
+from sahool_cache.errors import NotDurableError, OutcomeUnknownError, UnavailableError
+from sahool_cache.recipes.locking.epoch import ask_sentinels, confirmed
 from sahool_cache.recipes.locking.terms import Replicas, Terms
 from sahool_cache.recipes.scripts import LuaScript
-from sahool_cache.view import View
 
 __all__ = ["Claim", "Granted", "Refused"]
 
@@ -67,6 +66,8 @@ class Claim:
         self._token = token_hex(16)
         self._free = f"{terms.key}:free"
         self._budget = client.settings.command_timeout
+        self._durable = client.settings.durability != 0
+        self._replicas = terms.replicas or client.settings.durability
 
     @property
     def channel(self) -> str:
@@ -77,7 +78,8 @@ class Claim:
 
     async def ask(self, limit: float) -> Granted | Refused:
         """
-        Asks for the lock; one round trip, and one more for each change of the group meanwhile.
+        Asks for the lock; one round trip, and one more for each change of the group meanwhile. The
+        sentinels are asked when the server does not know whether the epoch is its own.
 
         Raises what the client does, `NotDurableError` with the lock still taken.
         """
@@ -90,7 +92,7 @@ class Claim:
             first, *rest = await self._send(limit - since, topology.epoch, asked)
             if first == UNSURE:
                 asked = rest[0]
-                await self._client.get_sentinel_info()
+                await ask_sentinels(self._client, limit)
             elif not first:
                 self.in_doubt = terms.fair and terms.wait > 0  # it stands in the queue
                 return Refused(monotonic() + self._pause(*rest))
@@ -104,10 +106,9 @@ class Claim:
         args: list[Any] = [self._token, terms.lease_ms, str(epoch), asked]
         if terms.fair:
             args += [int(PATIENCE * 1000) if terms.wait else 0, self._free]
-        view = self._view(min(seconds, self._budget), terms.replicas or None)
         keys = [terms.key, terms.fence_key, terms.released_key(self._token), *terms.queue_keys]
         try:
-            return await ACQUIRE(view, keys, args)
+            return await self._run(ACQUIRE, keys, args, seconds, self._replicas)
         except NotDurableError as error:
             if error.reply is not None and error.reply[0] <= 0:  # refused: nothing to confirm
                 return error.reply
@@ -125,7 +126,8 @@ class Claim:
         Whether it has the lock for another lease; tries for that many seconds.
         """
         terms = self._terms
-        return bool(await RENEW(self._view(seconds), [terms.key], (self._token, terms.lease_ms)))
+        args = [self._token, terms.lease_ms]
+        return bool(await self._run(RENEW, [terms.key], args, seconds))
 
     async def withdraw(self, seconds: float) -> bool:
         """
@@ -133,15 +135,31 @@ class Claim:
         that many seconds, at most the client's `command_timeout`.
         """
         terms, seconds = self._terms, min(seconds, self._budget)
-        reply = await RELEASE(
-            self._view(seconds),
-            [terms.key, terms.released_key(self._token), *terms.queue_keys],
-            [self._token, int(seconds * 1000) + 1, self._free],
-        )
-        return bool(reply)
+        keys = [terms.key, terms.released_key(self._token), *terms.queue_keys]
+        args = [self._token, int((seconds + ANSWERS) * 1000), self._free]
+        return bool(await self._run(RELEASE, keys, args, seconds))
 
-    def _view(self, seconds: float, durability: Replicas | None = 0) -> View:
-        # Each script may run twice for a token, and does what it does once.
-        return self._client.with_options(
-            retry="always", timeout=max(seconds, 0.001), durability=durability
-        )
+    async def _run(
+        self,
+        script: LuaScript,
+        keys: list[str],
+        args: list[Any],
+        seconds: float,
+        replicas: Replicas = 0,
+    ) -> Any:
+        # Each may run twice for a token, and does what it does once. So it may be repeated; the
+        # quick way, with the client's own budget and no repeats, costs half.
+        until, doubt = monotonic() + seconds, None
+        if not self._durable and not replicas and seconds + ANSWERS >= self._budget:
+            try:
+                return await script(self._client, keys, args)
+            except OutcomeUnknownError as error:
+                doubt = error
+        seconds = max(0.001, min(until - monotonic(), self._budget))
+        view = self._client.with_options(retry="always", timeout=seconds, durability=replicas)
+        try:
+            return await script(view, keys, args)
+        except UnavailableError as error:  # speaks of the repeat only
+            if doubt is not None:
+                raise doubt from error
+            raise

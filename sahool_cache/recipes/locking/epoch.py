@@ -29,7 +29,7 @@ from sahool_cache.client import RedisClient
 from sahool_cache.errors import DeadlineExceededError
 from sahool_cache.routing.topology import Topology
 
-__all__ = ["confirmed"]
+__all__ = ["ask_sentinels", "confirmed"]
 
 
 async def confirmed(client: RedisClient, limit: float) -> Topology:
@@ -54,3 +54,17 @@ async def confirmed(client: RedisClient, limit: float) -> Topology:
             "the epoch of the new master was not confirmed in time"
         ) from error
     return topology
+
+
+async def ask_sentinels(client: RedisClient, limit: float) -> None:
+    """
+    Returns when the snapshot of the group is what the sentinels said after this was called.
+
+    Raises `DeadlineExceededError` at `limit`.
+    """
+    try:
+        async with asyncio.timeout(max(0.0, limit - monotonic())):
+            for _ in range(2):  # the first answers may be to questions that were under way
+                await client.get_sentinel_info()
+    except TimeoutError as error:
+        raise DeadlineExceededError("the sentinels did not answer in time") from error

@@ -38,10 +38,7 @@ class Line:
         """
         What `ask` was granted before `limit`, for a `lease`. Raises what it raises.
         """
-        try:
-            async with asyncio.timeout(max(0.0, limit - monotonic())):
-                await self._front.acquire()
-        except TimeoutError:
+        if not await self._comes_to_the_front(limit):
             return None
         answer: Granted | Refused | None = None
         try:
@@ -58,6 +55,15 @@ class Line:
             if self.hears and not isinstance(answer, Granted):
                 self.ear.ring()  # what woke this one, and was of no use to it, is for the next
             self._front.release()
+
+    async def _comes_to_the_front(self, limit: float) -> bool:
+        if self.standing == 1:
+            return await self._front.acquire()
+        try:
+            async with asyncio.timeout(max(0.0, limit - monotonic())):
+                return await self._front.acquire()
+        except TimeoutError:
+            return False
 
     async def _heard(self, limit: float) -> bool:
         """

@@ -4,7 +4,7 @@ What is asked of a lock, checked; and what it is called at the server.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from math import ceil
 from typing import Literal, Self
@@ -22,8 +22,7 @@ LONGEST = 1e9
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
     """
-    Seconds; `lease_ms` is what the server is told. The names of keys are those that
-    ``lua/lock_acquire.lua`` tells.
+    Durations are in seconds. What the keys are for is told in ``lua/lock_acquire.lua``.
     """
 
     name: str
@@ -32,22 +31,36 @@ class Terms:
     wait: float
     fair: bool
     replicas: Replicas
-    key: str = field(init=False)
-    fence_key: str = field(init=False)
-    lease_ms: int = field(init=False)
-    queue_keys: tuple[str, ...] = field(init=False)
 
-    def __post_init__(self) -> None:
-        derived = {
-            "key": f"{self.prefix}:{self.name}",
-            "fence_key": f"{self.prefix}-fence",
-            "lease_ms": ceil(self.lease * 1000),
-            "queue_keys": tuple(
-                f"{self.prefix}-{part}:{self.name}" for part in ("queue", "patience") if self.fair
-            ),
-        }
-        for attribute, value in derived.items():
-            object.__setattr__(self, attribute, value)
+    @property
+    def lease_ms(self) -> int:
+        """
+        The lease as the server is told; not less than what is counted here.
+        """
+        return ceil(self.lease * 1000)
+
+    @property
+    def key(self) -> str:
+        """
+        The lock itself.
+        """
+        return f"{self.prefix}:{self.name}"
+
+    @property
+    def fence_key(self) -> str:
+        """
+        The counter of all locks of the prefix; no lock's own key begins like this.
+        """
+        return f"{self.prefix}-fence"
+
+    @property
+    def queue_keys(self) -> tuple[str, ...]:
+        """
+        The two of a fair lock's queue.
+        """
+        if not self.fair:
+            return ()
+        return f"{self.prefix}-queue:{self.name}", f"{self.prefix}-patience:{self.name}"
 
     @classmethod
     def checked(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import Counter
+from random import random
 from types import TracebackType
 from typing import Self, cast
 
@@ -132,7 +133,8 @@ class Remote:
 
 async def own(redis: RedisClient, port: int, owner: str, *, fair: bool) -> None:
     """
-    Acquires, writes a few times and releases, again and again until cancelled.
+    Acquires, writes a few times and releases, again and again until cancelled. At times it writes
+    for long, and at times it does not care whether it has lost the lock.
     """
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     remote = Remote(reader, writer)
@@ -141,15 +143,24 @@ async def own(redis: RedisClient, port: int, owner: str, *, fair: bool) -> None:
         while True:
             await remote.tell("asks", owner, "-")
             try:
-                async with lock:
-                    await remote.tell("granted", owner, lock.fence)
-                    for _ in range(3):
-                        await remote.tell("writes", owner, lock.fence)
-                        await asyncio.sleep(0.001)
+                if random() < 0.5:
+                    async with lock:
+                        await write(remote, owner, lock.fence)
+                elif await lock.acquire():
+                    await write(remote, owner, lock.fence)
+                    await lock.release()
             except SahoolCacheError as error:
                 await remote.tell("fails", owner, type(error).__name__)
     finally:
         writer.close()
+
+
+async def write(remote: Remote, owner: str, fence: int) -> None:
+    await remote.tell("granted", owner, fence)
+    writes, pause = (3, 0.001) if random() < 0.98 else (30, 0.1)
+    for _ in range(writes):
+        await remote.tell("writes", owner, fence)
+        await asyncio.sleep(pause)
 
 
 async def main(port: str, owner: str, fair: str, name: str, *sentinels: str) -> None:

@@ -14,7 +14,12 @@ import pytest
 from sahool_cache import RedisClient
 from sahool_cache.address import Address
 from sahool_cache.embedded import EmbeddedSentinel
-from sahool_cache.errors import DeadlineExceededError, LockLostError, UnavailableError
+from sahool_cache.errors import (
+    DeadlineExceededError,
+    LockLostError,
+    OutcomeUnknownError,
+    UnavailableError,
+)
 from sahool_cache.events import Event, MasterChanged, TopologyConfirmed
 from sahool_cache.observers import Events
 from sahool_cache.recipes.distributed_lock import DistributedLock
@@ -203,3 +208,67 @@ async def test_an_outage_is_told_and_nothing_is_held(group: EmbeddedSentinel) ->
         with within(4), pytest.raises(LockLostError):
             await apart(body())
         assert not lock.owned
+
+
+@pytest.mark.parametrize("wait", [0.2, 10])
+async def test_what_a_silent_master_was_asked_for_is_given_back(
+    calm: EmbeddedSentinel, redis: RedisClient, wait: float
+) -> None:
+    """
+    It runs what it was sent when it goes on: whoever asked has given up by then, or was cancelled.
+    """
+    lock = DistributedLock("n", wait=wait, client=redis)
+    assert await acquired(lock)
+    await calm.pause(calm.master)
+    try:
+        asking = apart(lock.acquire())
+        if wait > 1:
+            await asyncio.sleep(0.1)
+            asking.cancel()
+            with within(1.5):
+                await asyncio.wait({asking})
+            assert asking.cancelled()
+        else:
+            with within(3), pytest.raises((UnavailableError, OutcomeUnknownError)):
+                await asking
+    finally:
+        await calm.resume(calm.master)
+    await redis.wait_ready(5)
+    await redis.ping()
+    assert await nothing_left(redis, 1)
+    assert await acquired(lock)
+
+
+async def test_what_was_cut_off_in_flight_is_asked_again(
+    calm: EmbeddedSentinel, redis: RedisClient
+) -> None:
+    """
+    The connection is lost after the call was sent, and before its answer: it may have run. The
+    repeat says what the first would have said.
+    """
+    lock = DistributedLock("n", client=redis)
+    last = await acquired(lock)
+    for _ in range(3):
+        assert await cut_off(calm, redis, lock.acquire())
+        assert (lock.owned, lock.fence > last) == (True, True)
+        last = lock.fence
+        assert await cut_off(calm, redis, lock.release())
+        assert not lock.owned
+        assert await redis.exists("lock:n") == 0
+
+
+async def cut_off(group: EmbeddedSentinel, redis: RedisClient, work: Any) -> Any:
+    await redis.ping()
+    await group.pause(group.master)
+    try:
+        task = asyncio.create_task(work)
+        chain = redis.chain
+        assert chain is not None
+        async with asyncio.timeout(2):
+            while not chain.fleet.master.node.lanes[0].in_flight:  # type: ignore[union-attr]
+                await asyncio.sleep(0)
+        await asyncio.sleep(0.02)
+        chain.fleet.master.node.abort("cut by the test")  # type: ignore[union-attr]
+    finally:
+        await group.resume(group.master)
+    return await task

@@ -52,16 +52,18 @@ async def test_a_fenced_resource_never_sees_two_owners_at_once(
             )
             for name in ("there", "elsewhere")
         ]
-        for number in range(FAILOVERS):
-            await granted(resource, 30)
-            await fail_over(group, first, KINDS[number % len(KINDS)])
-        await granted(resource, 30)
-        for process in processes:
-            process.kill()
-            await process.wait()
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+        try:
+            for number in range(FAILOVERS):
+                await granted(resource, 10)
+                await fail_over(group, first, KINDS[number % len(KINDS)])
+            await granted(resource, 10)
+        finally:
+            for process in processes:
+                process.kill()
+                await process.wait()
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
     epochs = {fence >> 32 for fence in resource.granted}
     told = (
         f"{len(resource.granted)} grants in {len(epochs)} epochs, {len(resource.writes)} writes "
@@ -84,9 +86,9 @@ async def granted(resource: Resource, more: int) -> None:
 
 
 async def fail_over(group: EmbeddedSentinel, redis: RedisClient, kind: str) -> None:
+    await group.wait_in_sync()
     if kind != "loses":
         await replaced(group, crash=kind == "crash")
-        await group.wait_in_sync()
         return
     async with asyncio.timeout(30):
         while redis.topology.provisional or not redis.topology.in_rotation:
@@ -96,4 +98,3 @@ async def fail_over(group: EmbeddedSentinel, redis: RedisClient, kind: str) -> N
         await asyncio.sleep(0.1)  # of grants that nobody else will know of
     await group.wait_for_failover(old)
     await group.restart(old)
-    await group.wait_in_sync()

@@ -122,7 +122,7 @@ async def test_nobody_asks_while_the_holder_renews(redis: RedisClient, fair: boo
             await redis.config_resetstat()
             tasks = [apart(each.acquire()) for each in (lock, other) for _ in range(2)]
             await wait_for_ears(redis, 4 if fair else 1)
-            await asyncio.sleep(0.8)
+            await asyncio.sleep(0.5)
             assert await calls(redis) <= (8 if fair else 4)
             for task in tasks:
                 task.cancel()
