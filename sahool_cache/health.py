@@ -179,7 +179,7 @@ async def sentinel_info(chain: Chain, timeout: float) -> dict[str, Any]:
     rounds = watcher.rounds
     watcher.look()
     deadline = Deadline(timeout)
-    while watcher.rounds == rounds and not deadline.passed:
+    while watcher.rounds == rounds and not (deadline.passed or chain.servers.closed):
         await asyncio.sleep(min(0.01, deadline.left))
     topology = chain.fleet.topology
     views = watcher.views.values()

@@ -13,6 +13,7 @@ from typing import Any, Protocol, Self
 from redis.exceptions import RedisError, ResponseError
 
 from sahool_cache.client import RedisClient
+from sahool_cache.errors import ClientClosedError
 from sahool_cache.pubsub import PubSub
 
 __all__ = ["Ear", "Wakeups"]
@@ -88,6 +89,7 @@ class Wakeups:
         self._pubsub: PubSub | None = None
         self._reader: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
+        self._closed = False
         self.deaf = False
 
     def ear(self, channel: str) -> Ear:
@@ -123,11 +125,20 @@ class Wakeups:
 
     async def _subscribe(self, channel: str) -> None:
         async with self._turn:  # so that they go out in the order in which they were decided
+            self._check_open()
             if self._pubsub is None:
                 self._pubsub = self._client.pubsub()
-            await self._pubsub.subscribe(channel)
+            pubsub = self._pubsub
+            await pubsub.subscribe(channel)
+            if self._closed:  # in between: the connection may be a new one
+                await pubsub.aclose()
+            self._check_open()
             if self._reader is None or self._reader.done():
-                self._reader = self._start(self._read(self._pubsub), name="wakeups")
+                self._reader = self._start(self._read(pubsub), name="wakeups")
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClientClosedError("the client was closed")
 
     async def _unsubscribe(self, channel: str) -> None:
         async with self._turn:
@@ -155,10 +166,13 @@ class Wakeups:
         except RedisError:  # the client was closed, or may not log in any more: who waits will see
             pass
         finally:
-            for ears in self._ears.values():
-                for ear in ears:
-                    ear.ready.set()
-                    ear.ring()
+            self._ring_all()
+
+    def _ring_all(self) -> None:
+        for ears in self._ears.values():
+            for ear in ears:
+                ear.ready.set()
+                ear.ring()
 
     def _heard(self, message: dict[str, Any]) -> None:
         channel = message["channel"]
@@ -180,8 +194,10 @@ class Wakeups:
 
     async def aclose(self) -> None:
         """
-        Ends the connection.
+        Ends the connection, and whatever is waited for here.
         """
+        self._closed = True
+        self._ring_all()  # a reader that was cancelled before it began has rung nobody
         pubsub, self._pubsub = self._pubsub, None
         if pubsub is not None:
             await pubsub.aclose()

@@ -5,6 +5,7 @@ Waiting: by message and not by asking, in order, until the client closes.
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import time
 
@@ -202,6 +203,29 @@ async def test_closing_the_client_ends_waiting_and_renewing(redis: RedisClient, 
     assert await eventually(lambda: not lock.owned, 2)
     assert await DistributedLock("n", client=redis).acquire()
     assert not [name for name in other_tasks() if "lock" in name]
+
+
+async def test_a_client_that_is_closed_while_a_waiter_subscribes_tells_it(
+    redis: RedisClient,
+) -> None:
+    """
+    In whichever step of it; no task is left that fails where nobody sees it.
+    """
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    await redis.set("lock:n", "somebody", px=60_000)
+    for steps in range(40):
+        async with RedisClient(redis.settings) as closing:
+            lock = DistributedLock("n", wait=20, fair=steps % 2 == 0, client=closing)
+            waiting = [apart(lock.acquire()) for _ in range(2)]
+            for _ in range(steps):
+                await asyncio.sleep(0)
+        with within(1):
+            results = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [type(each) for each in results] == [ClientClosedError] * 2
+    assert await eventually(lambda: not {"sahool_cache.wakeups"} & other_tasks())
+    gc.collect()
+    assert complaints == []
 
 
 @pytest.mark.parametrize("missing", ["resetchannels", "-subscribe -publish"])
