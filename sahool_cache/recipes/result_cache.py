@@ -274,7 +274,7 @@ class ResultCache(Generic[T]):
                         raise
                     _log.warning("%s is not loaded anew, and given as it was: %r", key, error)
                     loaded = None
-            if loaded is not None and (loaded.certain or loaded.began >= came):
+            if loaded is not None and (loaded.until >= came or not reachable):
                 return self._value(loaded)
             if loaded is None and spare is not None:
                 self._tally.stale += 1

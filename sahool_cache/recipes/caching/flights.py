@@ -65,7 +65,8 @@ class Flights:
         """
         The load of that entry which a new caller may share.
         """
-        return self._of.get(key)
+        flight = self._of.get(key)
+        return None if flight is None or flight.task.done() else flight
 
     def start(self, key: str, load: Coroutine[Any, Any, Any], *, kept: bool = False) -> Flight:
         """

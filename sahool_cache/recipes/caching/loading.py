@@ -7,8 +7,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
-from math import inf
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -54,13 +53,13 @@ class Tally:
 class Loaded:
     """
     What a load came to: `data` is the result as JSON, or None if it is to be given as it is, the
-    `value`. It `began` at that moment of the monotonic clock. If it is not `certain`, an
-    invalidation may have overtaken it: then it is good for those only who came before it began.
+    `value`. It is good for those who came `until` that moment of the monotonic clock: who came
+    later may have come after an invalidation. If it is not `certain`, one has overtaken the load.
     """
 
     data: bytes | msgspec.Raw | None
     value: Any
-    began: float
+    until: float
     certain: bool
 
 
@@ -114,9 +113,9 @@ class Loading:
 
     async def alone(self) -> Loaded:
         """
-        What the function gives, while Redis cannot be reached: nobody can invalidate it.
+        What the function gives, without Redis.
         """
-        return replace(await self._called(stored=False), certain=True)
+        return await self._called(stored=False)
 
     async def _asked(
         self, seen: Seen, *, waits: bool, force: bool
@@ -130,16 +129,19 @@ class Loading:
         return said
 
     async def _taken(self, seen: Seen, *, force: bool) -> Loaded | Leased | Held | Paused:
-        while isinstance(said := await self._lease.take(seen, force=force), Found):
+        while True:
+            asked = time.monotonic()
+            said = await self._lease.take(seen, force=force)
+            if not isinstance(said, Found):
+                return said
             entry = unpack(said.stored)
             if (
                 entry is not None
                 and time.time() - entry.at < entry.ttl
                 and entry.tags == said.versions
             ):
-                return Loaded(entry.data, None, inf, certain=True)
+                return Loaded(entry.data, None, asked, certain=True)
             seen = said.stored
-        return said
 
     async def _leased(self, *, strict: bool) -> Loaded:
         keeping = self._shared.start(self._lease.keep(), name="lease")
@@ -164,7 +166,7 @@ class Loading:
         Calls the function, and ends the lease, if there is one, with what it gives.
         """
         self._codec.ways()  # an annotation that nobody can read is told before all else
-        began = time.monotonic()
+        until = began = time.monotonic()
         self._tally.loads += 1
         try:
             value = await self._load()
@@ -176,13 +178,15 @@ class Loading:
         data = self._encoded(value) if ttl > 0 else None
         certain = False
         if stored:
+            ended = time.monotonic()
             try:
                 certain = await self._ended(data, ttl, took)
+                until = ended if certain else began
             except OUTAGE:
                 if strict:
                     raise
                 self._tally.outages += 1
-        return Loaded(data, None if data is not None else value, began, certain)
+        return Loaded(data, None if data is not None else value, until, certain)
 
     def _encoded(self, value: Any) -> bytes | None:
         try:
