@@ -151,9 +151,7 @@ class ResultCache(Generic[T]):
         if not await flight.wait(self._rules.hard_timeout):
             raise TimeoutError(f"loading {key} took too long; it goes on in the background")
         loaded: Loaded = flight.task.result()
-        if (
-            not loaded.certain
-        ):  # somebody else is storing something newer; what is stored may be older
+        if not loaded.certain:  # what is stored may be older, or somebody stores something newer
             await self._views_of(client)[1].delete(key)
         return self._value(loaded)
 
@@ -258,6 +256,9 @@ class ResultCache(Generic[T]):
             within = min(rules.soft_timeout, within or math.inf)
         while True:
             flight = flights.get(key)
+            if flight is not None and flight.encloses:
+                loading = self._loading(client, key, load, tags, spare=False)
+                return self._value(await loading.alone())
             if flight is None:
                 loading = self._loading(client, key, load, tags, spare=spare is not None)
                 work = loading.run(seen) if reachable else loading.alone()
@@ -275,7 +276,10 @@ class ResultCache(Generic[T]):
                     _log.warning("%s is not loaded anew, and given as it was: %r", key, error)
                     loaded = None
             if loaded is not None and (loaded.until >= came or not reachable):
-                return self._value(loaded)
+                try:
+                    return self._value(loaded)
+                except ValueError:  # it was a load of another type
+                    continue
             if loaded is None and spare is not None:
                 self._tally.stale += 1
                 return cast("T", self._codec.decode(spare.data))

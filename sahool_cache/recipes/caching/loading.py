@@ -139,9 +139,17 @@ class Loading:
                 entry is not None
                 and time.time() - entry.at < entry.ttl
                 and entry.tags == said.versions
+                and self._readable(entry)
             ):
                 return Loaded(entry.data, None, asked, certain=True)
             seen = said.stored
+
+    def _readable(self, entry: Entry) -> bool:
+        try:
+            self._codec.decode(entry.data)
+        except ValueError:  # of another type than it has here
+            return False
+        return True
 
     async def _leased(self, *, strict: bool) -> Loaded:
         keeping = self._shared.start(self._lease.keep(), name="lease")

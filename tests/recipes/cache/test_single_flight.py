@@ -194,6 +194,47 @@ async def test_a_lease_that_would_never_end_is_nobodys(redis: RedisClient) -> No
         assert await ResultCache(int, client=redis).get_or_load("k", Source(5).load) == 5
 
 
+@pytest.mark.parametrize("same", [True, False])
+async def test_callers_of_another_type_are_given_results_of_their_own(
+    redis: RedisClient, other: RedisClient, same: bool
+) -> None:
+    """
+    As when a new version of a program replaces an old one: what the other has stored is a miss.
+    """
+    old, new = Source({"id": 1}), Source(5)
+    old.open.clear()
+    first = call(ResultCache(dict[str, int], client=redis), old)
+    await loading(old)
+    numbers = ResultCache(int, client=redis if same else other)
+    second = call(numbers, new)
+    await eventually(lambda: numbers.cache_info().misses == 1)
+    old.open.set()
+    assert [await first, await second] == [{"id": 1}, 5]
+    assert (old.loads, new.loads) == (1, 1)
+
+
+async def test_a_load_that_asks_for_its_own_result_does_not_wait_for_itself(
+    redis: RedisClient,
+) -> None:
+    """
+    As a function does that calls itself with an argument which is no part of the key.
+    """
+    cache = ResultCache(int, client=redis)
+    depth = 0
+
+    async def inner() -> int:
+        return await cache.get_or_load("k", load)
+
+    async def load() -> int:
+        nonlocal depth
+        depth += 1
+        return await asyncio.create_task(inner()) + 1 if depth < 3 else 1
+
+    async with asyncio.timeout(5):
+        assert [await cache.get_or_load("k", load) for _ in range(2)] == [3, 3]
+    assert depth == 3
+
+
 STAMPEDE = """
 import asyncio, json, sys
 from sahool_cache import RedisClient
