@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from sahool_cache.recipes.caching.arguments import Arguments
-from sahool_cache.recipes.caching.canonical import canonical, shortened
+from sahool_cache.recipes.caching.canonical import Unkeyable, canonical, shortened
 from sahool_cache.recipes.result_cache import CacheInfo, ResultCache
 
 __all__ = ["CachedFunction", "CachedMethod"]
@@ -164,7 +164,13 @@ class CachedFunction(Generic[P, R]):
         """
         kind = instance if isinstance(instance, type) else type(instance)
         if kind is not instance and hasattr(kind, "__cache_key__"):
-            return f"@{shortened(canonical(instance))}"
+            try:
+                return f"@{shortened(canonical(instance))}"
+            except Unkeyable as error:
+                raise TypeError(
+                    f"{self._function.__qualname__}: the instance cannot be part of a key, as "
+                    f"nothing tells what identifies {error} in its __cache_key__"
+                ) from error
         name = f"{kind.__module__}.{kind.__qualname__}"
         return "" if name == self._owner or instance is None else f"@{name}"
 
