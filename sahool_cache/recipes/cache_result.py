@@ -57,7 +57,8 @@ def cache_result(
     names = sys._getframe(1).f_locals  # noqa: SLF001  # an annotation may speak of a local class
 
     def decorate(function: Callable[P, Awaitable[R]]) -> CachedFunction[P, R]:
-        if not inspect.iscoroutinefunction(function):
+        named = hasattr(function, "__qualname__")  # a partial has no name to be filed under
+        if not (named and inspect.iscoroutinefunction(function)):
             raise TypeError(f"cache_result is for async def functions, and {function!r} is none")
         cache: ResultCache[R] = ResultCache(
             _returned_by(function, names), ttl, client=client, **options
@@ -78,12 +79,13 @@ def _returned_by(function: Callable[..., Any], names: dict[str, Any]) -> Any:
 
     written = function.__annotations__.get("return", Any)
     only_the_result.__annotations__ = {"return": written}
-    scope = {**getattr(function, "__globals__", {}), **names}
+    known = getattr(inspect.unwrap(function), "__globals__", {})
+    scope = {**known, **names}
 
     def find() -> Any:
         try:
             return get_type_hints(only_the_result, scope, include_extras=True)["return"]
-        except NameError as error:
+        except (NameError, AttributeError) as error:
             raise TypeError(
                 f"{function.__qualname__} is annotated to return {written!r}, and {error}: "
                 "import it where the function can see it at run time, not under TYPE_CHECKING only"
@@ -92,5 +94,5 @@ def _returned_by(function: Callable[..., Any], names: dict[str, Any]) -> Any:
     try:
         return find()
     except TypeError:
-        scope = getattr(function, "__globals__", {})
+        scope = known
         return Later(find)

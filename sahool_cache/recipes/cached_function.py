@@ -44,7 +44,7 @@ class CachedFunction(Generic[P, R]):
         self._cache = cache
         self._is_method = _is_method(function)
         self._read = functools.partial(Arguments, function, template=template, ignore=ignore)
-        self._arguments = self._read(of_method=self._is_method)
+        self._of_methods = {self._is_method: self._read(of_method=self._is_method)}
         self._tags = tags if callable(tags) else tuple(tags)
         name = f"{function.__module__}.{function.__qualname__}"
         self._owner = name.rpartition(".")[0]
@@ -53,9 +53,13 @@ class CachedFunction(Generic[P, R]):
     def __repr__(self) -> str:
         return f"<cached {self._function.__qualname__}>"
 
+    def __reduce__(self) -> str:
+        return self._function.__qualname__  # as a function: by its name
+
     def __set_name__(self, owner: type, name: str) -> None:
-        if not self._is_method:
-            self._is_method, self._arguments = True, self._read(of_method=True)
+        place = self._function.__qualname__.rpartition(".")[0]
+        if place == owner.__qualname__:  # a class may name a function that is not its own
+            self._is_method = True
 
     @overload
     def __get__(self, instance: None, owner: type) -> CachedFunction[P, R]: ...
@@ -85,7 +89,8 @@ class CachedFunction(Generic[P, R]):
         """
         Removes that call's result; whether there was one. See `ResultCache.invalidate`.
         """
-        return await self._cache.invalidate(self.key_for(*args, **kwargs))
+        instance, rest = self._parted(args)
+        return await self.remove(instance, rest, kwargs)
 
     async def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """
@@ -116,7 +121,7 @@ class CachedFunction(Generic[P, R]):
         """
         The key of a call on that instance.
         """
-        text = self._arguments.text(args, kwargs)
+        text = self._arguments(instance).text(args, kwargs)
         if instance is _UNBOUND:
             return f"{self._head}:{text}"
         return f"{self._head}{self._instance(instance)}:{text}"
@@ -129,7 +134,13 @@ class CachedFunction(Generic[P, R]):
         key = self.key(instance, args, kwargs)
         if not self._tags:
             return await self._cache.get_or_load(key, load)
-        return await self._cache.get_or_load(key, load, tags=self._tagged(args, kwargs))
+        return await self._cache.get_or_load(key, load, tags=self._tagged(instance, args, kwargs))
+
+    async def remove(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """
+        Removes the result of a call on that instance.
+        """
+        return await self._cache.invalidate(self.key(instance, args, kwargs))
 
     async def reload(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
         """
@@ -138,7 +149,7 @@ class CachedFunction(Generic[P, R]):
         return await self._cache.refresh(
             self.key(instance, args, kwargs),
             self._call_of(instance, args, kwargs),
-            tags=self._tagged(args, kwargs),
+            tags=self._tagged(instance, args, kwargs),
         )
 
     def _call_of(
@@ -149,12 +160,20 @@ class CachedFunction(Generic[P, R]):
             return functools.partial(function, *args, **kwargs)
         return functools.partial(function, instance, *args, **kwargs)
 
-    def _tagged(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, ...]:
+    def _arguments(self, instance: Any) -> Arguments:
+        of_method = instance is not _UNBOUND
+        if of_method not in self._of_methods:
+            self._of_methods[of_method] = self._read(of_method=of_method)
+        return self._of_methods[of_method]
+
+    def _tagged(
+        self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[str, ...]:
         if callable(self._tags):
             return tuple(self._tags(*args, **kwargs))
         if not self._tags:
             return ()
-        named = self._arguments.named(args, kwargs)
+        named = self._arguments(instance).named(args, kwargs)
         return tuple(tag.format_map(named) for tag in self._tags)
 
     def _instance(self, instance: Any) -> str:
@@ -209,7 +228,7 @@ class CachedMethod(Generic[Q, R]):
         """
         As `CachedFunction.invalidate`.
         """
-        return await self._function.invalidate(self._instance, *args, **kwargs)
+        return await self._function.remove(self._instance, args, kwargs)
 
     async def refresh(self, *args: Q.args, **kwargs: Q.kwargs) -> R:
         """

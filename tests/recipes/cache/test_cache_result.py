@@ -5,9 +5,14 @@ What a cached function gives, and what it stores.
 from __future__ import annotations
 
 import asyncio
+import copy
+import functools
 import inspect
 import json
 import logging
+import pickle
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -309,6 +314,56 @@ async def test_it_looks_like_the_function() -> None:
     assert inspect.iscoroutinefunction(cached.__call__)
 
 
+@cache_result("p")
+async def importable(key: str) -> str:
+    return key
+
+
+async def test_it_is_copied_and_pickled_as_the_function_it_is() -> None:
+    assert copy.copy(importable) is copy.deepcopy(importable) is importable
+    assert pickle.loads(pickle.dumps(importable)) is importable  # noqa: S301
+    method = Repository(Source()).find
+    assert copy.copy(method).key_for(7) == method.key_for(7)
+
+
+def traced(function: Callable[..., Any]) -> Any:
+    """
+    As a decorator of another library, which knows nothing of the names that are used here.
+    """
+    make = (
+        "def make(function):\n"
+        "    @wraps(function)\n"
+        "    async def call(*args, **kwargs):\n"
+        "        return await function(*args, **kwargs)\n"
+        "    return call"
+    )
+    library: dict[str, Any] = {"wraps": functools.wraps}
+    exec(make, library)  # noqa: S102
+    return library["make"](function)
+
+
+class Wrapped:
+    @cache_result("p", client=lambda: _CURRENT[0])
+    @traced
+    async def later(self) -> Afterwards:
+        return Afterwards(1)
+
+    @cache_result("p", client=lambda: _CURRENT[0])
+    async def elsewhere(self) -> sys.modules[__name__].Afterwards:  # type: ignore[valid-type]
+        return Afterwards(1)
+
+
+@dataclass
+class Afterwards:
+    id: int
+
+
+async def test_a_type_that_is_defined_afterwards_is_found(redis: RedisClient) -> None:
+    _CURRENT[:] = [redis]
+    for method in (Wrapped().later, Wrapped().elsewhere):
+        assert [await method(), await method()] == [Afterwards(1), Afterwards(1)]
+
+
 async def test_a_local_type_is_found(redis: RedisClient) -> None:
     @dataclass
     class Local:
@@ -338,6 +393,8 @@ async def test_wrong_use_is_refused_where_it_is_written() -> None:
 
     with pytest.raises(TypeError, match="async def"):
         cache_result("p")(synchronous)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="async def"):
+        cache_result("p")(functools.partial(get, "a"))
     with pytest.raises(TypeError, match="needs a prefix"):
         cache_result(get)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="tuple"):

@@ -353,3 +353,35 @@ def test_classes_that_may_do_it_otherwise_have_keys_of_their_own() -> None:
 def test_an_instance_that_says_what_it_is_is_part_of_the_key() -> None:
     assert Tenant("a").profile.key_for(7) == Tenant("a").profile.key_for(7)
     assert Tenant("a").profile.key_for(7) != Tenant("b").profile.key_for(7)
+
+
+class Elsewhere:
+    @classmethod
+    @cache_result("p", ttl=60)
+    async def of_kind(kind, user_id: int) -> int:  # noqa: N804  # whatever its name
+        return user_id
+
+    @cache_result("p", ttl=60)
+    async def of_this(this, user_id: int) -> int:  # noqa: N805
+        return user_id
+
+
+def test_a_function_remains_one_when_a_class_names_it_as_well() -> None:
+    """
+    Its first argument must not be taken for an instance: all others would share the result.
+    """
+    function = cached(plain)
+
+    class Names:
+        get = function
+
+    Names.late = function  # type: ignore[attr-defined]
+    assert function.key_for(1) == Names.get.key_for(1) != function.key_for(2)
+    assert Names().get.key_for(2) == Names().late.key_for(2)  # type: ignore[attr-defined]
+    assert Names().get.key_for(2) not in (function.key_for(1), function.key_for(2))
+    assert function.key_for(1) == Names.get.key_for(1)
+
+
+def test_a_method_is_one_whatever_its_first_parameter_is_called() -> None:
+    assert Elsewhere.of_kind.key_for(7).endswith(".Elsewhere.of_kind:(i7)")  # type: ignore[attr-defined]
+    assert Elsewhere().of_this.key_for(7).endswith(".Elsewhere.of_this:(i7)")
