@@ -200,7 +200,7 @@ class Loading:
         try:
             data = self._codec.encode(value)
             self._codec.decode(data)
-        except (TypeError, ValueError, RecursionError) as error:
+        except Exception as error:  # noqa: BLE001  # of a type of the caller's own
             _log.warning("%s is not stored: %s", self._lease.key, error)
             return None
         return data

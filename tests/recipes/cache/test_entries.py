@@ -9,6 +9,7 @@ import zlib
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from datetime import datetime
+from math import inf, nan
 from typing import Any, TypedDict
 from uuid import UUID
 
@@ -91,6 +92,12 @@ def test_a_damaged_byte_does_not_raise(place: int, byte: int) -> None:
 class Model(BaseModel):
     id: int
     at: datetime | None = None
+    x: float = 0.0
+
+
+@dataclass
+class Point:
+    x: float
 
 
 @dataclass
@@ -102,6 +109,14 @@ class Record:
 
 class Dict(TypedDict):
     id: UUID
+
+
+class Even(msgspec.Struct):
+    id: int
+
+    def __post_init__(self) -> None:
+        if self.id % 2:
+            raise LookupError(self.id)
 
 
 @pytest.mark.parametrize(
@@ -132,11 +147,25 @@ def test_a_result_comes_back_as_what_it_was(kind: Any, value: Any) -> None:
 
 def test_without_a_type_a_model_is_what_json_has() -> None:
     codec = Codec(Any)
-    assert codec.decode(codec.encode([Model(id=1)])) == [{"id": 1, "at": None}]
+    assert codec.decode(codec.encode([Model(id=1)])) == [{"id": 1, "at": None, "x": 0.0}]
 
 
-@pytest.mark.parametrize(("kind", "value"), [(Any, object()), (int, "x"), (Model, {"id": "x"})])
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        *((Any, object()), (int, "x"), (Model, {"id": "x"})),
+        *((float, nan), (float | None, inf), (Any, {"a": [1.0, -inf]}), (Point, Point(nan))),
+        *((Any, Model(id=1, at=None, x=nan)), (Model, Model(id=1, x=inf))),
+        (Model | Point, Point(nan)),
+    ],
+)
 def test_what_does_not_fit_raises(kind: Any, value: Any) -> None:
     codec = Codec(kind)
     with pytest.raises((TypeError, ValueError)):
         codec.decode(codec.encode(value))
+
+
+def test_what_a_type_refuses_in_its_own_way_is_not_of_this_type() -> None:
+    assert Codec(Even).decode(b'{"id":2}') == Even(2)
+    with pytest.raises(ValueError, match="LookupError"):
+        Codec(Even).decode(b'{"id":3}')
