@@ -8,9 +8,11 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from secrets import token_hex
+from typing import Any
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
+from sahool_cache.errors import UnavailableError
 from sahool_cache.recipes.scripts import LuaScript
 from sahool_cache.view import View
 
@@ -24,6 +26,10 @@ _LEASE, _FILL, _RENEW = LuaScript("cache_lease"), LuaScript("cache_fill"), LuaSc
 
 BEGINNING = 64
 """Bytes by which one entry is told from the next: they hold the time to the microsecond."""
+
+NO_WRITES = ("'maxmemory'", "MISCONF ")
+"""Of an error that says that the server has no room, in its memory or on its disk. A script's error
+has different words around it in each version."""
 
 Seen = bytes | str | None
 """An entry as it was read, or None."""
@@ -66,6 +72,8 @@ class Lease:
     """
     One attempt to load the entry at `key`; each method is one round trip. `view` repeats what may
     be repeated, and has replies in bytes.
+
+    Raises `UnavailableError` also where the server takes no writes for want of room.
     """
 
     def __init__(self, view: View, key: str, tags: Sequence[str]) -> None:
@@ -81,8 +89,8 @@ class Lease:
         """
         Asks for it, having `seen` that entry; `force` takes it from whoever has it.
         """
-        said, *rest = await _LEASE(
-            self._view,
+        said, *rest = await self._run(
+            _LEASE,
             [self.key, self.channel, *self._tags],
             [self._token, round(LASTS * 1000), beginning(seen), int(force)],
         )
@@ -115,7 +123,15 @@ class Lease:
     async def _end(self, entry: bytes, milliseconds: int, *, always: bool, remove: bool) -> bool:
         said = (self._token, entry, milliseconds, int(always), int(remove))
         keys = [self.key, self.channel, *self._tags]
-        return bool(await _FILL(self._view, keys, [*said, *self.versions.values()]))
+        return bool(await self._run(_FILL, keys, [*said, *self.versions.values()]))
+
+    async def _run(self, script: LuaScript, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        try:
+            return await script(self._view, keys, args)
+        except ResponseError as error:
+            if any(word in str(error) for word in NO_WRITES):
+                raise UnavailableError(f"the server takes no writes: {error}") from error
+            raise
 
     async def keep(self) -> None:
         """
@@ -125,7 +141,7 @@ class Lease:
         while held:
             await asyncio.sleep(LASTS / 3)
             try:
-                held = await _RENEW(self._view, [self.channel], [self._token, int(LASTS * 1000)])
+                held = await self._run(_RENEW, [self.channel], [self._token, int(LASTS * 1000)])
             except RedisError:  # the next time, maybe
                 continue
 

@@ -61,6 +61,37 @@ async def test_a_load_during_which_redis_is_lost_gives_its_result() -> None:
             await group.resume(group.master)
 
 
+@pytest.mark.parametrize("full", ["before", "while it loads"])
+async def test_a_server_that_takes_no_writes_is_no_error_of_the_function(full: str) -> None:
+    async with (
+        EmbeddedSentinel(replicas=0, sentinels=1) as group,
+        RedisClient(group.settings) as redis,
+    ):
+        source = Source(5)
+        cache = ResultCache(int, client=redis)
+        await cache.get_or_load("before", source.load)
+
+        async def fill_up() -> None:
+            await redis.config_set("maxmemory", "1")
+
+        async def load() -> int:
+            await fill_up()
+            return 6
+
+        if full == "before":
+            await fill_up()
+            assert await cache.get_or_load("k", source.load) == 5
+            strict = ResultCache(int, client=redis, on_outage="raise")
+            assert cache.cache_info().outages == 1
+            with pytest.raises(UnavailableError, match=r"takes no writes: .*maxmemory"):
+                await strict.get_or_load("k", source.load)
+        assert await cache.get_or_load("k", load) == 6
+        assert await cache.get_or_load("before", source.load) == 5  # still read
+        await redis.config_set("maxmemory", "0")
+        assert await cache.get_or_load("k", source.load) == (5 if full == "before" else 6)
+        assert await redis.exists("k")
+
+
 async def test_a_failover_is_seen_by_no_caller() -> None:
     async with (
         EmbeddedSentinel(down_after=0.5, failover_timeout=3.0) as group,
