@@ -11,6 +11,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from sahool_cache.recipes.caching.arguments import Arguments
 from sahool_cache.recipes.caching.canonical import Unkeyable, canonical, shortened
+from sahool_cache.recipes.caching.tags import distinct
 from sahool_cache.recipes.result_cache import CacheInfo, ResultCache
 
 __all__ = ["CachedFunction", "CachedMethod"]
@@ -45,7 +46,9 @@ class CachedFunction(Generic[P, R]):
         self._is_method = _is_method(function)
         self._read = functools.partial(Arguments, function, template=template, ignore=ignore)
         self._of_methods = {self._is_method: self._read(of_method=self._is_method)}
-        self._tags = tags if callable(tags) else tuple(tags)
+        self._tags = tags if callable(tags) else distinct(tags)
+        if not callable(self._tags):
+            self._of_methods[self._is_method].check(self._tags)
         name = f"{function.__module__}.{function.__qualname__}"
         self._owner = name.rpartition(".")[0]
         self._head = f"{prefix}:{name}"
@@ -170,7 +173,7 @@ class CachedFunction(Generic[P, R]):
         self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[str, ...]:
         if callable(self._tags):
-            return tuple(self._tags(*args, **kwargs))
+            return distinct(self._tags(*args, **kwargs))
         if not self._tags:
             return ()
         named = self._arguments(instance).named(args, kwargs)

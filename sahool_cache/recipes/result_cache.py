@@ -21,6 +21,7 @@ from sahool_cache.recipes.caching.flights import Flights
 from sahool_cache.recipes.caching.lease import Lease, Seen, tag_key
 from sahool_cache.recipes.caching.loading import OUTAGE, Loaded, Loading, Tally
 from sahool_cache.recipes.caching.rules import CacheOptions, Rules, Ttl
+from sahool_cache.recipes.caching.tags import distinct
 from sahool_cache.recipes.scripts import LuaScript
 from sahool_cache.recipes.shared import GivenClient, Shared, client_of
 from sahool_cache.routing.router import ReadFrom
@@ -90,7 +91,7 @@ class ResultCache(Generic[T]):
         came = time.monotonic()
         client = client_of(self._given)
         if tags:
-            tags = tuple(dict.fromkeys(tags))
+            tags = distinct(tags)
         try:
             stored, versions = await self._look(client, key, tags)
         except OUTAGE:
@@ -146,7 +147,7 @@ class ResultCache(Generic[T]):
         down, whatever `on_outage` says.
         """
         client = client_of(self._given)
-        loading = self._loading(client, key, load, tuple(dict.fromkeys(tags)), spare=False)
+        loading = self._loading(client, key, load, distinct(tags), spare=False)
         flight = client.companion(Flights).start(key, loading.run(None, force=True))
         if not await flight.wait(self._rules.hard_timeout):
             raise TimeoutError(f"loading {key} took too long; it goes on in the background")

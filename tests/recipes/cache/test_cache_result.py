@@ -238,6 +238,24 @@ async def test_one_tag_invalidates_all_that_have_it(redis: RedisClient) -> None:
     assert 0 < await ttl_of(redis, "cache_tag:user:1") <= 30 * 86400
 
 
+async def test_tags_that_are_no_texts_are_refused(redis: RedisClient) -> None:
+    async def get(user_id: int) -> int:
+        return user_id
+
+    for tags in (lambda user_id: f"user:{user_id}", lambda user_id: [user_id]):
+        with pytest.raises(TypeError, match="tags are several texts"):
+            await cache_result("p", client=redis, tags=tags)(get)(1)  # type: ignore[arg-type]
+    cache, source = ResultCache(int, client=redis), Source()
+    for read in (cache.get_or_load, cache.refresh):
+        with pytest.raises(TypeError, match="tags are several texts"):
+            await read("k", source.load, tags="users")
+    with pytest.raises(TypeError, match="tags are several texts"):
+        await invalidate_tags(["users"], client=redis)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"tags: .*no parameter 'id'"):
+        cache_result("p", tags=("user:{id}",))(get)
+    assert source.loads == 0
+
+
 async def test_invalidating_and_refreshing_one_result(redis: RedisClient) -> None:
     source = Source(1)
 
