@@ -13,6 +13,7 @@ from typing import Any
 from redis.exceptions import RedisError, ResponseError
 
 from sahool_cache.errors import UnavailableError
+from sahool_cache.recipes.caching.entry import BEGINNING
 from sahool_cache.recipes.scripts import LuaScript
 from sahool_cache.view import View
 
@@ -23,9 +24,6 @@ LASTS = 5.0
 has died."""
 
 _LEASE, _FILL, _RENEW = LuaScript("cache_lease"), LuaScript("cache_fill"), LuaScript("cache_renew")
-
-BEGINNING = 64
-"""Bytes by which one entry is told from the next: they hold the time to the microsecond."""
 
 NO_WRITES = ("'maxmemory'", "MISCONF ")
 """Of an error that says that the server has no room, in its memory or on its disk. A script's error
@@ -71,13 +69,16 @@ class Paused:
 class Lease:
     """
     One attempt to load the entry at `key`; each method is one round trip. `view` repeats what may
-    be repeated, and has replies in bytes.
+    be repeated, and has replies in bytes; so does `ends`, by which it is ended.
 
     Raises `UnavailableError` also where the server takes no writes for want of room.
     """
 
-    def __init__(self, view: View, key: str, tags: Sequence[str]) -> None:
+    def __init__(
+        self, view: View, key: str, tags: Sequence[str], *, ends: View | None = None
+    ) -> None:
         self._view = view
+        self._ends = ends or view
         self._tags = [tag_key(tag) for tag in tags]
         self._names = list(tags)
         self._token = token_hex(16)
@@ -123,11 +124,19 @@ class Lease:
     async def _end(self, entry: bytes, milliseconds: int, *, always: bool, remove: bool) -> bool:
         said = (self._token, entry, milliseconds, int(always), int(remove))
         keys = [self.key, self.channel, *self._tags]
-        return bool(await self._run(_FILL, keys, [*said, *self.versions.values()]))
+        args = [*said, *self.versions.values()]
+        return bool(await self._run(_FILL, keys, args, view=self._ends))
 
-    async def _run(self, script: LuaScript, keys: Sequence[str], args: Sequence[Any]) -> Any:
+    async def _run(
+        self,
+        script: LuaScript,
+        keys: Sequence[str],
+        args: Sequence[Any],
+        *,
+        view: View | None = None,
+    ) -> Any:
         try:
-            return await script(self._view, keys, args)
+            return await script(view or self._view, keys, args)
         except ResponseError as error:
             if any(word in str(error) for word in NO_WRITES):
                 raise UnavailableError(f"the server takes no writes: {error}") from error

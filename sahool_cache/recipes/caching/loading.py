@@ -12,6 +12,7 @@ from random import Random
 from typing import Any
 
 import msgspec
+from redis.exceptions import RedisError
 
 from sahool_cache.errors import OutcomeUnknownError, UnavailableError
 from sahool_cache.recipes.caching.codec import Codec
@@ -19,9 +20,10 @@ from sahool_cache.recipes.caching.entry import Entry, pack, unpack
 from sahool_cache.recipes.caching.lease import Found, Held, Lease, Leased, Paused, Seen
 from sahool_cache.recipes.caching.rules import Rules
 from sahool_cache.recipes.caching.tags import KEPT
+from sahool_cache.recipes.caching.tally import Tally
 from sahool_cache.recipes.shared import Shared, uncancelled
 
-__all__ = ["OUTAGE", "Loaded", "Loading", "Tally"]
+__all__ = ["OUTAGE", "Loaded", "Loading"]
 
 OUTAGE = (UnavailableError, OutcomeUnknownError)
 """What says that Redis cannot be reached; what it refuses is none."""
@@ -33,20 +35,6 @@ AFTER_NOTHING = 0.25
 """Seconds in which those who wait for a load that stored nothing do not wait for one another."""
 
 _log = logging.getLogger("sahool_cache.recipes")
-
-
-@dataclass(slots=True)
-class Tally:
-    """
-    What has happened, counted in this process.
-    """
-
-    hits: int = 0
-    stale: int = 0
-    misses: int = 0
-    loads: int = 0
-    failures: int = 0
-    outages: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +154,10 @@ class Loading:
         pause = (AFTER_FAILURE if self._spare else AFTER_NOTHING) if failed else 0.0
         try:
             await self._lease.give_up(pause=pause, always=self._spare)
-        except OUTAGE:  # it ends by itself
+        except OUTAGE:
             self._tally.outages += 1
+        except RedisError as refusal:
+            _log.warning("the lease of %s may have to end by itself: %s", self._lease.key, refusal)
 
     async def _called(self, *, stored: bool, strict: bool = False) -> Loaded:
         """

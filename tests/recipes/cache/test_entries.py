@@ -17,10 +17,12 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from pydantic import BaseModel
 
 from sahool_cache.recipes.caching.codec import Codec, Later
 from sahool_cache.recipes.caching.entry import Entry, pack, unpack
+from sahool_cache.recipes.caching.lease import beginning
 
 ENTRY = Entry(
     v=1, at=1.5, ttl=60.0, took=0.25, data=msgspec.Raw(b'{"a":"\xc3\xa9"}'), tags={"t": "1"}
@@ -41,10 +43,22 @@ def test_an_entry_is_read_as_bytes_and_as_text(compress_from: int | None) -> Non
 
 
 def test_compression_is_what_its_format_says() -> None:
-    big = msgspec.structs.replace(ENTRY, data=msgspec.Raw(b'"' + b"a" * 10_000 + b'"'))
+    big = replace(ENTRY, data=msgspec.Raw(b'"' + b"a" * 10_000 + b'"'))
     stored = pack(big, compress_from=1000)
     assert len(stored) < 300
     assert zlib.decompress(b64decode(stored[3:])) == pack(big, compress_from=None)
+
+
+def test_compressed_entries_are_told_apart_by_how_they_begin() -> None:
+    """
+    A process that waited would take the new one for that it has seen, and load again.
+    """
+    rows = msgspec.Raw(msgspec.json.encode([{"id": n, "name": f"n{n}"} for n in range(400)]))
+    begin = {
+        beginning(pack(replace(ENTRY, at=1764109337.1 + n, data=rows), compress_from=1))
+        for n in range(200)
+    }
+    assert len(begin) == 200
 
 
 WHOLE = pack(ENTRY, compress_from=None)

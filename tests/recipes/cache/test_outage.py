@@ -10,7 +10,7 @@ import pytest
 
 from sahool_cache import RedisClient
 from sahool_cache.embedded import EmbeddedSentinel
-from sahool_cache.errors import OutcomeUnknownError, UnavailableError
+from sahool_cache.errors import NotDurableError, OutcomeUnknownError, UnavailableError
 from sahool_cache.recipes import ResultCache, invalidate_tags
 from tests.recipes.cache.source import Source, eventually
 
@@ -121,6 +121,27 @@ async def test_a_failover_is_seen_by_no_caller() -> None:
         ended = True
         assert min(await asyncio.gather(*users)) > 10
         assert await redis.keys("*:lease") == []
+
+
+async def test_a_refresh_is_as_durable_as_the_clients_writes() -> None:
+    """
+    Else a failover would bring back what it replaced.
+    """
+    async with EmbeddedSentinel(replicas=1, sentinels=1, down_after=30) as group:
+        settings = group.settings.model_copy(
+            update={"durability": 1, "durability_timeout": 0.3, "command_timeout": 5.0}
+        )
+        async with RedisClient(settings) as redis, RedisClient(group.settings) as other:
+            source, cache = Source(1), ResultCache(int, client=redis)
+            assert await cache.refresh("k", source.load) == 1
+            await group.pause(group.replicas[0])
+            source.value = 2
+            with pytest.raises(NotDurableError):
+                await cache.refresh("k", source.load)
+            assert source.loads == 2
+            assert await other.keys("*") == ["k"]  # no lease is left
+            assert await cache.get_or_load("k2", source.load) == 2  # what may be lost need not wait
+            await group.resume(group.replicas[0])
 
 
 async def test_without_the_right_to_subscribe_or_publish_it_works_as_well() -> None:
