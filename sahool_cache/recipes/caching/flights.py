@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar, copy_context
 from typing import Any
+from weakref import ref
 
 from sahool_cache.client import RedisClient
 from sahool_cache.recipes.shared import CLOSE_WITHIN, Shared
@@ -15,8 +16,8 @@ from sahool_cache.recipes.shared import CLOSE_WITHIN, Shared
 __all__ = ["Flight", "Flights"]
 
 
-_ENCLOSING: ContextVar[tuple[Flight, ...]] = ContextVar("sahool_cache.loads", default=())
-"""The loads that the running code is part of."""
+_ENCLOSING: ContextVar[tuple[ref[Flight], ...]] = ContextVar("sahool_cache.loads", default=())
+"""The loads that the running code is part of; what they start may outlive them."""
 
 
 class Flight:
@@ -29,7 +30,8 @@ class Flight:
         self, load: Coroutine[Any, Any, Any], *, kept: bool, forget: Callable[[Flight], None]
     ) -> None:
         context = copy_context()
-        context.run(_ENCLOSING.set, (*_ENCLOSING.get(), self))
+        around = [each for each in _ENCLOSING.get() if (flight := each()) and not flight.ended]
+        context.run(_ENCLOSING.set, (*around, ref(self)))
         loop = asyncio.get_running_loop()
         self.task = loop.create_task(load, name="sahool_cache.load", context=context)
         self.kept = kept
@@ -50,7 +52,14 @@ class Flight:
         """
         Whether the running code is part of this load, and would wait for itself.
         """
-        return self in _ENCLOSING.get()
+        return any(each() is self for each in _ENCLOSING.get())
+
+    @property
+    def ended(self) -> bool:
+        """
+        Whether there is nothing to wait for any more.
+        """
+        return self.task.done()
 
     async def wait(self, seconds: float | None) -> bool:
         """
@@ -65,7 +74,7 @@ class Flight:
             return bool(done)
         finally:
             self.waiting.discard(ended)
-            if not (self.waiting or self.kept or self.task.done()):
+            if not (self.waiting or self.kept or self.ended):
                 self._forget(self)  # who comes now begins another one
                 self.task.cancel()
 
@@ -85,7 +94,7 @@ class Flights:
         The load of that entry which a new caller may share.
         """
         flight = self._of.get(key)
-        return None if flight is None or flight.task.done() else flight
+        return None if flight is None or flight.ended else flight
 
     def start(self, key: str, load: Coroutine[Any, Any, Any], *, kept: bool = False) -> Flight:
         """
@@ -95,7 +104,7 @@ class Flights:
         def forget(flight: Flight) -> None:
             if self._of.get(key) is flight:
                 del self._of[key]
-            if flight.task.done():
+            if flight.ended:
                 self._all.discard(flight)
 
         flight = self._of[key] = Flight(load, kept=kept, forget=forget)

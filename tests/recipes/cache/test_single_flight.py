@@ -5,6 +5,7 @@ Of many who miss at once one loads, in this process and in all others; and no on
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from sahool_cache import RedisClient
 from sahool_cache.embedded import EmbeddedSentinel
 from sahool_cache.recipes import ResultCache
+from sahool_cache.recipes.caching.flights import Flight
 from tests.recipes.cache.source import Source, eventually, ttl_of
 
 pytestmark = pytest.mark.asyncio
@@ -211,6 +213,25 @@ async def test_callers_of_another_type_are_given_results_of_their_own(
     old.open.set()
     assert [await first, await second] == [{"id": 1}, 5]
     assert (old.loads, new.loads) == (1, 1)
+
+
+async def test_what_a_load_starts_does_not_keep_it(redis: RedisClient) -> None:
+    cache, tasks = ResultCache(str, client=redis), set()
+
+    async def load() -> str:
+        tasks.add(asyncio.create_task(asyncio.sleep(60)))
+        return "large"
+
+    for number in range(10):
+        assert await cache.get_or_load(f"k{number}", load) == "large"
+
+    def kept() -> int:
+        gc.collect()
+        return sum(type(each) is Flight for each in gc.get_objects())
+
+    await eventually(lambda: kept() == 0)
+    for each in tasks:
+        each.cancel()
 
 
 async def test_a_load_that_asks_for_its_own_result_does_not_wait_for_itself(
