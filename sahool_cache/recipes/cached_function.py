@@ -39,16 +39,19 @@ class CachedFunction(Generic[P, R]):
         template: str | None,
         ignore: Collection[str],
         tags: Iterable[str] | Callable[..., Iterable[str]],
+        binds: type[classmethod[Any, ..., Any] | staticmethod[..., Any]] | None = None,
     ) -> None:
         functools.update_wrapper(self, function)
         self._function = function
         self._cache = cache
-        self._is_method = _is_method(function)
+        self._binds = binds
+        self._is_method = binds is classmethod or (binds is None and _is_method(function))
         self._read = functools.partial(Arguments, function, template=template, ignore=ignore)
         self._of_methods = {self._is_method: self._read(of_method=self._is_method)}
         self._tags = tags if callable(tags) else distinct(tags)
         if not callable(self._tags):
             self._of_methods[self._is_method].check(self._tags)
+        self._of_class = next(iter(inspect.signature(function).parameters), "") == "cls"
         name = f"{function.__module__}.{function.__qualname__}"
         self._owner = name.rpartition(".")[0]
         self._head = f"{prefix}:{name}"
@@ -61,7 +64,9 @@ class CachedFunction(Generic[P, R]):
 
     def __set_name__(self, owner: type, name: str) -> None:
         place = self._function.__qualname__.rpartition(".")[0]
-        if place == owner.__qualname__:  # a class may name a function that is not its own
+        if (
+            place == owner.__qualname__ and self._binds is not staticmethod
+        ):  # a class may name a function that is not its own
             self._is_method = True
 
     @overload
@@ -71,7 +76,11 @@ class CachedFunction(Generic[P, R]):
         self: CachedFunction[Concatenate[Any, Q], R], instance: object, owner: type
     ) -> CachedMethod[Q, R]: ...
     def __get__(self, instance: object, owner: type) -> Any:
-        return self if instance is None else CachedMethod(self, instance)
+        if self._binds is classmethod:
+            instance = owner
+        if instance is None or self._binds is staticmethod:
+            return self
+        return CachedMethod(self, instance)
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """
@@ -117,6 +126,11 @@ class CachedFunction(Generic[P, R]):
         if not args:
             raise TypeError(
                 f"{self._function.__qualname__} is a method: give it its instance first"
+            )
+        if self._binds is None and self._of_class and not isinstance(args[0], type):
+            raise TypeError(  # from Python 3.13 on, that binds the call and nothing else
+                f"{self._function.__qualname__}: write @cache_result above @classmethod, or give "
+                "it its class first"
             )
         return args[0], args[1:]
 

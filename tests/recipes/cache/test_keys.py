@@ -5,6 +5,7 @@ No two calls share a key, and one call has one key however it is written.
 from __future__ import annotations
 
 import enum
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -313,8 +314,8 @@ class Service:
     async def profile(self, user_id: int) -> int:
         return user_id
 
-    @classmethod
     @cache_result("p", ttl=60)
+    @classmethod
     async def of_class(cls, user_id: int) -> int:
         return user_id
 
@@ -356,9 +357,19 @@ def test_an_instance_that_says_what_it_is_is_part_of_the_key() -> None:
 
 
 class Elsewhere:
+    @cache_result("p", ttl=60)
+    @classmethod
+    async def of_kind(kind, user_id: int) -> int:  # noqa: N804  # whatever its name
+        return user_id
+
+    @cache_result("p", ttl=60)
+    @staticmethod
+    async def of_nobody(user_id: int) -> int:
+        return user_id
+
     @classmethod
     @cache_result("p", ttl=60)
-    async def of_kind(kind, user_id: int) -> int:  # noqa: N804  # whatever its name
+    async def below(cls, user_id: int = 0) -> int:
         return user_id
 
     @cache_result("p", ttl=60)
@@ -384,4 +395,19 @@ def test_a_function_remains_one_when_a_class_names_it_as_well() -> None:
 
 def test_a_method_is_one_whatever_its_first_parameter_is_called() -> None:
     assert Elsewhere.of_kind.key_for(7).endswith(".Elsewhere.of_kind:(i7)")  # type: ignore[attr-defined]
+    assert Elsewhere.of_nobody.key_for(7) == Elsewhere().of_nobody.key_for(7)
+    assert Elsewhere.of_nobody.key_for(7).endswith(".Elsewhere.of_nobody:(i7)")
     assert Elsewhere().of_this.key_for(7).endswith(".Elsewhere.of_this:(i7)")
+
+
+def test_below_classmethod_no_argument_is_taken_for_the_class() -> None:
+    """
+    From Python 3.13 on a class method has the attributes of what is below it, without its class.
+    """
+    if sys.version_info < (3, 13):
+        assert Elsewhere.below.key_for(7).endswith(".Elsewhere.below:(i7)")  # type: ignore[attr-defined]
+    else:
+        with pytest.raises(TypeError, match="above @classmethod"):
+            Elsewhere.below.key_for(7)  # type: ignore[attr-defined]
+        key = Elsewhere.below.key_for(Elsewhere, 7)  # type: ignore[attr-defined]
+        assert key.endswith(".Elsewhere.below:(i7)")
