@@ -90,8 +90,7 @@ class ResultCache(Generic[T]):
         """
         came = time.monotonic()
         client = client_of(self._given)
-        if tags:
-            tags = distinct(tags)
+        tags = distinct(tags) if tags else ()
         try:
             stored, versions = await self._look(client, key, tags)
         except OUTAGE:
@@ -276,7 +275,7 @@ class ResultCache(Generic[T]):
                         raise
                     _log.warning("%s is not loaded anew, and given as it was: %r", key, error)
                     loaded = None
-            if loaded is not None and (loaded.until >= came or not reachable):
+            if loaded is not None and (not reachable or loaded.serves(came, tags)):
                 try:
                     return self._value(loaded)
                 except ValueError:  # it was a load of another type

@@ -79,8 +79,8 @@ class Lease:
     ) -> None:
         self._view = view
         self._ends = ends or view
-        self._tags = [tag_key(tag) for tag in tags]
-        self._names = list(tags)
+        self._tag_keys = [tag_key(tag) for tag in tags]
+        self.tags = tuple(tags)
         self._token = token_hex(16)
         self.key = key
         self.channel = f"{key}:lease"
@@ -92,7 +92,7 @@ class Lease:
         """
         said, *rest = await self._run(
             _LEASE,
-            [self.key, self.channel, *self._tags],
+            [self.key, self.channel, *self._tag_keys],
             [self._token, round(LASTS * 1000), beginning(seen), int(force)],
         )
         if said == b"entry":
@@ -103,7 +103,7 @@ class Lease:
         return Paused() if said == b"paused" else Held(rest[0] / 1000)
 
     def _versions(self, replies: Sequence[bytes]) -> dict[str, str]:
-        return dict(zip(self._names, map(bytes.decode, replies), strict=True))
+        return dict(zip(self.tags, map(bytes.decode, replies), strict=True))
 
     async def fill(self, entry: bytes, seconds: float) -> bool:
         """
@@ -123,7 +123,7 @@ class Lease:
 
     async def _end(self, entry: bytes, milliseconds: int, *, always: bool, remove: bool) -> bool:
         said = (self._token, entry, milliseconds, int(always), int(remove))
-        keys = [self.key, self.channel, *self._tags]
+        keys = [self.key, self.channel, *self._tag_keys]
         args = [*said, *self.versions.values()]
         return bool(await self._run(_FILL, keys, args, view=self._ends))
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -42,13 +42,21 @@ class Loaded:
     """
     What a load came to: `data` is the result as JSON, or None if it is to be given as it is, the
     `value`. It is good for those who came `until` that moment of the monotonic clock: who came
-    later may have come after an invalidation. If it is not `certain`, one has overtaken the load.
+    later may have come after an invalidation, and so may who has other `tags`. If it is not
+    `certain`, one has overtaken the load.
     """
 
     data: bytes | msgspec.Raw | None
     value: Any
     until: float
     certain: bool
+    tags: tuple[str, ...]
+
+    def serves(self, came: float, tags: Sequence[str]) -> bool:
+        """
+        Whether it is good for who came then, with these tags.
+        """
+        return came <= self.until and tuple(tags) == self.tags
 
 
 class Loading:
@@ -129,7 +137,7 @@ class Loading:
                 and entry.tags == said.versions
                 and self._readable(entry)
             ):
-                return Loaded(entry.data, None, asked, certain=True)
+                return Loaded(entry.data, None, asked, certain=True, tags=self._lease.tags)
             seen = said.stored
 
     def _readable(self, entry: Entry) -> bool:
@@ -184,7 +192,8 @@ class Loading:
                 if strict:
                     raise
                 self._tally.outages += 1
-        return Loaded(data, None if data is not None else value, until, certain)
+        given = None if data is not None else value
+        return Loaded(data, given, until, certain, self._lease.tags)
 
     def _encoded(self, value: Any) -> bytes | None:
         try:

@@ -181,6 +181,21 @@ async def test_a_result_that_is_under_way_is_not_given_to_who_comes_after_its_in
     assert [await first, await second] == [1, 2]
 
 
+async def test_a_load_with_other_tags_is_not_given_to_who_comes_after_the_invalidation_of_a_tag(
+    redis: RedisClient,
+) -> None:
+    cache, source = ResultCache(int, client=redis), Source(1)
+    source.open.clear()
+    first = asyncio.create_task(cache.get_or_load("k", source.load))
+    await eventually(lambda: source.loads == 1)
+    source.value = 2
+    await invalidate_tags("t", client=redis)
+    second = asyncio.create_task(cache.get_or_load("k", source.load, tags=["t"]))
+    await eventually(lambda: cache.cache_info().misses == 2)
+    source.open.set()
+    assert [await first, await second] == [1, 2]
+
+
 async def test_nor_is_one_that_another_process_has_stored_meanwhile(
     redis: RedisClient, other: RedisClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
