@@ -32,7 +32,8 @@ def cache_result(
     **options: Unpack[CacheOptions],
 ) -> Callable[[Callable[P, Awaitable[R]]], CachedFunction[P, R]]:
     """
-    Keeps the results of an ``async def`` function or method in Redis, for `ttl` seconds.
+    Keeps the results of an ``async def`` function or method in Redis, for `ttl` seconds. It stands
+    above ``@classmethod``: below, from Python 3.13 on, only the call itself has its class.
 
     The key is made of the prefix, the function's name and its arguments: however they are given,
     and so that no two calls share an entry. `ignore` names parameters that the result does not
@@ -56,14 +57,23 @@ def cache_result(
         raise TypeError("tags and ignore take several texts: put it in a tuple")
     names = sys._getframe(1).f_locals  # noqa: SLF001  # an annotation may speak of a local class
 
-    def decorate(function: Callable[P, Awaitable[R]]) -> CachedFunction[P, R]:
-        if not inspect.iscoroutinefunction(function):
+    def decorate(given: Callable[P, Awaitable[R]]) -> CachedFunction[P, R]:
+        binds = type(given) if isinstance(given, classmethod | staticmethod) else None
+        function: Callable[P, Awaitable[R]] = getattr(given, "__func__", given) if binds else given
+        named = hasattr(function, "__qualname__")  # a partial has no name to be filed under
+        if not (named and inspect.iscoroutinefunction(function)):
             raise TypeError(f"cache_result is for async def functions, and {function!r} is none")
         cache: ResultCache[R] = ResultCache(
             _returned_by(function, names), ttl, client=client, **options
         )
         return CachedFunction(
-            function, cache, prefix=key_prefix, template=key, ignore=ignore, tags=tags
+            function,
+            cache,
+            prefix=key_prefix,
+            template=key,
+            ignore=ignore,
+            tags=tags,
+            binds=binds,
         )
 
     return decorate
@@ -78,12 +88,13 @@ def _returned_by(function: Callable[..., Any], names: dict[str, Any]) -> Any:
 
     written = function.__annotations__.get("return", Any)
     only_the_result.__annotations__ = {"return": written}
-    scope = {**getattr(function, "__globals__", {}), **names}
+    known = getattr(inspect.unwrap(function), "__globals__", {})
+    scope = {**known, **names}
 
     def find() -> Any:
         try:
             return get_type_hints(only_the_result, scope, include_extras=True)["return"]
-        except NameError as error:
+        except (NameError, AttributeError) as error:
             raise TypeError(
                 f"{function.__qualname__} is annotated to return {written!r}, and {error}: "
                 "import it where the function can see it at run time, not under TYPE_CHECKING only"
@@ -92,5 +103,5 @@ def _returned_by(function: Callable[..., Any], names: dict[str, Any]) -> Any:
     try:
         return find()
     except TypeError:
-        scope = getattr(function, "__globals__", {})
+        scope = known
         return Later(find)

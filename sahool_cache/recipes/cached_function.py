@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from sahool_cache.recipes.caching.arguments import Arguments
-from sahool_cache.recipes.caching.canonical import canonical, shortened
+from sahool_cache.recipes.caching.canonical import Unkeyable, canonical, shortened
+from sahool_cache.recipes.caching.tags import distinct
 from sahool_cache.recipes.result_cache import CacheInfo, ResultCache
 
 __all__ = ["CachedFunction", "CachedMethod"]
@@ -38,14 +39,19 @@ class CachedFunction(Generic[P, R]):
         template: str | None,
         ignore: Collection[str],
         tags: Iterable[str] | Callable[..., Iterable[str]],
+        binds: type[classmethod[Any, ..., Any] | staticmethod[..., Any]] | None = None,
     ) -> None:
         functools.update_wrapper(self, function)
         self._function = function
         self._cache = cache
-        self._is_method = _is_method(function)
+        self._binds = binds
+        self._is_method = binds is classmethod or (binds is None and _is_method(function))
         self._read = functools.partial(Arguments, function, template=template, ignore=ignore)
-        self._arguments = self._read(of_method=self._is_method)
-        self._tags = tags if callable(tags) else tuple(tags)
+        self._of_methods = {self._is_method: self._read(of_method=self._is_method)}
+        self._tags = tags if callable(tags) else distinct(tags)
+        if not callable(self._tags):
+            self._of_methods[self._is_method].check(self._tags)
+        self._of_class = next(iter(inspect.signature(function).parameters), "") == "cls"
         name = f"{function.__module__}.{function.__qualname__}"
         self._owner = name.rpartition(".")[0]
         self._head = f"{prefix}:{name}"
@@ -53,9 +59,15 @@ class CachedFunction(Generic[P, R]):
     def __repr__(self) -> str:
         return f"<cached {self._function.__qualname__}>"
 
+    def __reduce__(self) -> str:
+        return self._function.__qualname__  # as a function: by its name
+
     def __set_name__(self, owner: type, name: str) -> None:
-        if not self._is_method:
-            self._is_method, self._arguments = True, self._read(of_method=True)
+        place = self._function.__qualname__.rpartition(".")[0]
+        if (
+            place == owner.__qualname__ and self._binds is not staticmethod
+        ):  # a class may name a function that is not its own
+            self._is_method = True
 
     @overload
     def __get__(self, instance: None, owner: type) -> CachedFunction[P, R]: ...
@@ -64,7 +76,11 @@ class CachedFunction(Generic[P, R]):
         self: CachedFunction[Concatenate[Any, Q], R], instance: object, owner: type
     ) -> CachedMethod[Q, R]: ...
     def __get__(self, instance: object, owner: type) -> Any:
-        return self if instance is None else CachedMethod(self, instance)
+        if self._binds is classmethod:
+            instance = owner
+        if instance is None or self._binds is staticmethod:
+            return self
+        return CachedMethod(self, instance)
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """
@@ -85,7 +101,8 @@ class CachedFunction(Generic[P, R]):
         """
         Removes that call's result; whether there was one. See `ResultCache.invalidate`.
         """
-        return await self._cache.invalidate(self.key_for(*args, **kwargs))
+        instance, rest = self._parted(args)
+        return await self.remove(instance, rest, kwargs)
 
     async def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """
@@ -110,13 +127,18 @@ class CachedFunction(Generic[P, R]):
             raise TypeError(
                 f"{self._function.__qualname__} is a method: give it its instance first"
             )
+        if self._binds is None and self._of_class and not isinstance(args[0], type):
+            raise TypeError(  # from Python 3.13 on, that binds the call and nothing else
+                f"{self._function.__qualname__}: write @cache_result above @classmethod, or give "
+                "it its class first"
+            )
         return args[0], args[1:]
 
     def key(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """
         The key of a call on that instance.
         """
-        text = self._arguments.text(args, kwargs)
+        text = self._arguments(instance).text(args, kwargs)
         if instance is _UNBOUND:
             return f"{self._head}:{text}"
         return f"{self._head}{self._instance(instance)}:{text}"
@@ -129,7 +151,13 @@ class CachedFunction(Generic[P, R]):
         key = self.key(instance, args, kwargs)
         if not self._tags:
             return await self._cache.get_or_load(key, load)
-        return await self._cache.get_or_load(key, load, tags=self._tagged(args, kwargs))
+        return await self._cache.get_or_load(key, load, tags=self._tagged(instance, args, kwargs))
+
+    async def remove(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """
+        Removes the result of a call on that instance.
+        """
+        return await self._cache.invalidate(self.key(instance, args, kwargs))
 
     async def reload(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
         """
@@ -138,7 +166,7 @@ class CachedFunction(Generic[P, R]):
         return await self._cache.refresh(
             self.key(instance, args, kwargs),
             self._call_of(instance, args, kwargs),
-            tags=self._tagged(args, kwargs),
+            tags=self._tagged(instance, args, kwargs),
         )
 
     def _call_of(
@@ -149,12 +177,20 @@ class CachedFunction(Generic[P, R]):
             return functools.partial(function, *args, **kwargs)
         return functools.partial(function, instance, *args, **kwargs)
 
-    def _tagged(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, ...]:
+    def _arguments(self, instance: Any) -> Arguments:
+        of_method = instance is not _UNBOUND
+        if of_method not in self._of_methods:
+            self._of_methods[of_method] = self._read(of_method=of_method)
+        return self._of_methods[of_method]
+
+    def _tagged(
+        self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[str, ...]:
         if callable(self._tags):
-            return tuple(self._tags(*args, **kwargs))
+            return distinct(self._tags(*args, **kwargs))
         if not self._tags:
             return ()
-        named = self._arguments.named(args, kwargs)
+        named = self._arguments(instance).named(args, kwargs)
         return tuple(tag.format_map(named) for tag in self._tags)
 
     def _instance(self, instance: Any) -> str:
@@ -164,7 +200,13 @@ class CachedFunction(Generic[P, R]):
         """
         kind = instance if isinstance(instance, type) else type(instance)
         if kind is not instance and hasattr(kind, "__cache_key__"):
-            return f"@{shortened(canonical(instance))}"
+            try:
+                return f"@{shortened(canonical(instance))}"
+            except Unkeyable as error:
+                raise TypeError(
+                    f"{self._function.__qualname__}: the instance cannot be part of a key, as "
+                    f"nothing tells what identifies {error} in its __cache_key__"
+                ) from error
         name = f"{kind.__module__}.{kind.__qualname__}"
         return "" if name == self._owner or instance is None else f"@{name}"
 
@@ -203,7 +245,7 @@ class CachedMethod(Generic[Q, R]):
         """
         As `CachedFunction.invalidate`.
         """
-        return await self._function.invalidate(self._instance, *args, **kwargs)
+        return await self._function.remove(self._instance, args, kwargs)
 
     async def refresh(self, *args: Q.args, **kwargs: Q.kwargs) -> R:
         """

@@ -8,19 +8,21 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from random import Random
-from typing import Any, Generic, TypeVar, Unpack, cast
+from typing import Any, Generic, TypeVar, Unpack, cast, overload
 
 from redis.exceptions import ResponseError
 
 from sahool_cache.client import RedisClient
 from sahool_cache.recipes.caching.codec import Codec
-from sahool_cache.recipes.caching.entry import Entry, unpack
+from sahool_cache.recipes.caching.entry import EARLIEST, Entry, unpack
 from sahool_cache.recipes.caching.flights import Flights
 from sahool_cache.recipes.caching.lease import Lease, Seen, tag_key
-from sahool_cache.recipes.caching.loading import OUTAGE, Loaded, Loading, Tally
+from sahool_cache.recipes.caching.loading import OUTAGE, Loaded, Loading
 from sahool_cache.recipes.caching.rules import CacheOptions, Rules, Ttl
+from sahool_cache.recipes.caching.tags import distinct
+from sahool_cache.recipes.caching.tally import CacheInfo, Tally
 from sahool_cache.recipes.scripts import LuaScript
 from sahool_cache.recipes.shared import GivenClient, Shared, client_of
 from sahool_cache.routing.router import ReadFrom
@@ -28,29 +30,10 @@ from sahool_cache.view import View
 
 __all__ = ["CacheInfo", "ResultCache"]
 
-EARLIEST = 0.75
-"""The share of its ttl in which an entry is never refreshed early."""
-
 _INVALIDATE = LuaScript("cache_invalidate")
 _log = logging.getLogger("sahool_cache.recipes")
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class CacheInfo:
-    """
-    What one cache has done in this process. `hits` were answered with a fresh result, `stale` with
-    an older one; `misses` had to wait. The function was called `loads` times, with `failures` among
-    them; `outages` is how often Redis could not be reached.
-    """
-
-    hits: int
-    stale: int
-    misses: int
-    loads: int
-    failures: int
-    outages: int
 
 
 class ResultCache(Generic[T]):
@@ -60,9 +43,27 @@ class ResultCache(Generic[T]):
     `CacheOptions`; wrong ones raise `ValueError` or `TypeError`.
     """
 
+    @overload
+    def __init__(
+        self: ResultCache[T],
+        returns: type[T],
+        ttl: Ttl = 3600,
+        *,
+        client: GivenClient = None,
+        **options: Unpack[CacheOptions],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: ResultCache[Any],
+        returns: Any = Any,
+        ttl: Ttl = 3600,
+        *,
+        client: GivenClient = None,
+        **options: Unpack[CacheOptions],
+    ) -> None: ...
     def __init__(
         self,
-        returns: type[T] | Any = Any,
+        returns: Any = Any,
         ttl: Ttl = 3600,
         *,
         client: GivenClient = None,
@@ -89,8 +90,7 @@ class ResultCache(Generic[T]):
         """
         came = time.monotonic()
         client = client_of(self._given)
-        if tags:
-            tags = tuple(dict.fromkeys(tags))
+        tags = distinct(tags) if tags else ()
         try:
             stored, versions = await self._look(client, key, tags)
         except OUTAGE:
@@ -99,8 +99,7 @@ class ResultCache(Generic[T]):
             self._tally.outages += 1
             self._tally.misses += 1
             return await self._load(client, key, load, tags, None, None, came, reachable=False)
-        spare = None
-        entry = None if stored is None else unpack(stored)
+        spare, entry = None, None if stored is None else unpack(stored)
         if entry is not None and entry.tags == versions:
             rules, age = self._rules, max(0.0, time.time() - entry.at)
             try:
@@ -110,7 +109,9 @@ class ResultCache(Generic[T]):
             else:
                 if age < entry.ttl:
                     self._tally.hits += 1
-                    if age > entry.ttl * EARLIEST and self._early(entry, age):
+                    if age > entry.ttl * EARLIEST and entry.is_early(
+                        age, rules.early_refresh, self._random
+                    ):
                         self._load_behind(client, key, load, tags, stored)
                     return cast("T", result)
                 if age < entry.ttl + rules.stale_while_revalidate:
@@ -140,21 +141,21 @@ class ResultCache(Generic[T]):
         self, key: str, load: Callable[[], Awaitable[T]], *, tags: Sequence[str] = ()
     ) -> T:
         """
-        Loads the result now, whatever is stored, stores it, and gives it. Two round trips.
+        Loads the result now, whatever is stored, stores it, and gives it. Two round trips. It is
+        as durable as the client's writes are.
 
-        Raises what `load` raises, and `UnavailableError` or `OutcomeUnknownError` when Redis is
-        down, whatever `on_outage` says.
+        Raises what `load` raises, and `UnavailableError`, `OutcomeUnknownError` or
+        `NotDurableError` when it may not be stored, whatever `on_outage` says.
         """
         client = client_of(self._given)
-        loading = self._loading(client, key, load, tuple(dict.fromkeys(tags)), spare=False)
+        view = self._views_of(client)[1].with_options(durability=client.options.durability)
+        loading = self._loading(client, key, load, distinct(tags), ends=view)
         flight = client.companion(Flights).start(key, loading.run(None, force=True))
         if not await flight.wait(self._rules.hard_timeout):
             raise TimeoutError(f"loading {key} took too long; it goes on in the background")
         loaded: Loaded = flight.task.result()
-        if (
-            not loaded.certain
-        ):  # somebody else is storing something newer; what is stored may be older
-            await self._views_of(client)[1].delete(key)
+        if not loaded.certain:  # what is stored may be older, or somebody stores something newer
+            await view.delete(key)
         return self._value(loaded)
 
     def cache_info(self) -> CacheInfo:
@@ -187,24 +188,20 @@ class ResultCache(Generic[T]):
         For reading, and for what may be repeated and comes as bytes; kept, as making one takes
         longer than using it.
         """
-        if self._views is None or self._views[0] is not client:
+        views = self._views  # a thread with a client of its own may replace them
+        if views is None or views[0] is not client:
             options: dict[str, Any] = {}
             if self._rules.timeout is not None:
                 options["timeout"] = self._rules.timeout
             reads: ReadFrom = "replica_preferred" if self._rules.use_slave else "master"
-            self._views = (
+            views = self._views = (
                 client,
                 client.with_options(read_from=reads, **options),
                 client.with_options(
                     retry="always", decode_responses=False, durability=0, **options
                 ),
             )
-        return self._views[1:]
-
-    def _early(self, entry: Entry, age: float) -> bool:
-        luck = 1.0 - self._random.random()  # from above 0 to 1
-        ahead = entry.took * self._rules.early_refresh * -math.log(luck)
-        return age + ahead >= entry.ttl
+        return views[1:]
 
     def _loading(
         self,
@@ -213,11 +210,12 @@ class ResultCache(Generic[T]):
         load: Callable[[], Awaitable[Any]],
         tags: Sequence[str],
         *,
-        spare: bool,
+        spare: bool = False,
+        ends: View | None = None,
     ) -> Loading:
         return Loading(
             load,
-            Lease(self._views_of(client)[1], key, tags),
+            Lease(self._views_of(client)[1], key, tags, ends=ends),
             shared=client.companion(Shared),
             rules=self._rules,
             codec=self._codec,
@@ -258,6 +256,9 @@ class ResultCache(Generic[T]):
             within = min(rules.soft_timeout, within or math.inf)
         while True:
             flight = flights.get(key)
+            if flight is not None and flight.encloses:
+                loading = self._loading(client, key, load, tags)
+                return self._value(await loading.alone())
             if flight is None:
                 loading = self._loading(client, key, load, tags, spare=spare is not None)
                 work = loading.run(seen) if reachable else loading.alone()
@@ -274,8 +275,11 @@ class ResultCache(Generic[T]):
                         raise
                     _log.warning("%s is not loaded anew, and given as it was: %r", key, error)
                     loaded = None
-            if loaded is not None and (loaded.certain or loaded.began >= came):
-                return self._value(loaded)
+            if loaded is not None and (not reachable or loaded.serves(came, tags)):
+                try:
+                    return self._value(loaded)
+                except ValueError:  # it was a load of another type
+                    continue
             if loaded is None and spare is not None:
                 self._tally.stale += 1
                 return cast("T", self._codec.decode(spare.data))

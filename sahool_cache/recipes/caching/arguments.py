@@ -5,7 +5,9 @@ What a call of a function is filed under.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+from string import Formatter
 from typing import Any
 
 from sahool_cache.recipes.caching.canonical import Unkeyable, canonical, shortened
@@ -50,6 +52,16 @@ class Arguments:
                 f"key: calls that differ in {', '.join(sorted(unseen))} would share an entry; "
                 "show it, or name it in ignore= if the result does not depend on it"
             )
+
+    def check(self, tags: Iterable[str]) -> None:
+        """
+        Raises `ValueError` for a tag that shows what is no parameter.
+        """
+        for tag in tags:
+            for _, field, _, _ in Formatter().parse(tag):
+                name = re.split(r"[.\[]", field or "", maxsplit=1)[0]
+                if field is not None and name not in self._names:
+                    raise ValueError(f"tags: {tag}: {self._function} has no parameter {name!r}")
 
     def text(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
         """

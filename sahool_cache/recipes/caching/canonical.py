@@ -17,7 +17,7 @@ from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
-__all__ = ["Unkeyable", "canonical", "shortened"]
+__all__ = ["LONGEST", "Unkeyable", "canonical", "digest", "shortened"]
 
 LONGEST = 200
 """Characters from which on a form is replaced by its digest: keys live in the server's memory."""
@@ -36,8 +36,8 @@ def canonical(value: Any) -> str:
     known = _FORMS.get(value.__class__)
     if known is not None:
         return known(value)
-    own = getattr(value, "__cache_key__", None)
-    if own is not None and not isinstance(value, type):
+    if hasattr(value.__class__, "__cache_key__") and not isinstance(value, type):
+        own = value.__cache_key__
         return f"k{_name(value.__class__)}({canonical(own() if callable(own) else own)})"
     if isinstance(value, Flag):  # a combination has no name of its own
         return f"e{_name(value.__class__)}.{value.value}"
@@ -59,7 +59,14 @@ def shortened(form: str) -> str:
     """
     if len(form) <= LONGEST and form.isprintable():
         return form
-    return f"#{blake2b(form.encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()}"
+    return f"#{digest(form)}"
+
+
+def digest(form: str) -> str:
+    """
+    32 digits that stand for it.
+    """
+    return blake2b(form.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def _text(value: str) -> str:
@@ -99,18 +106,29 @@ def _integer(value: int) -> str:
 
 def _fields(value: Any) -> Iterable[Any] | None:
     """
-    What a record holds: a dataclass, a named tuple, a pydantic or msgspec model.
+    What a record holds: a dataclass, a named tuple, a pydantic or msgspec model. None where it may
+    hold more, as its class only inherits the fields.
     """
     kind = value.__class__
     if dataclasses.is_dataclass(kind):
+        if "__dataclass_fields__" not in vars(kind):
+            return None
         return [getattr(value, field.name) for field in dataclasses.fields(kind)]
     if issubclass(kind, tuple) and hasattr(kind, "_fields"):
-        return tuple(value)
-    names = getattr(kind, "__struct_fields__", None) or getattr(kind, "__pydantic_fields__", None)
+        return None if getattr(value, "__dict__", None) else tuple(value)
+    names = getattr(kind, "__struct_fields__", getattr(kind, "__pydantic_fields__", None))
     if names is None:
         return None
-    extra = getattr(value, "__pydantic_extra__", None) or {}
-    return [*(getattr(value, name) for name in names), *([extra] if extra else ())]
+    beside = (getattr(value, f"__pydantic_{each}__", None) for each in ("extra", "private"))
+    return [*(getattr(value, name) for name in names), *(each for each in beside if each)]
+
+
+def _moment(value: datetime | time) -> str:
+    """
+    With the name of its zone, of which there may be many with the same offset then.
+    """
+    zone = getattr(value.tzinfo, "key", None) or getattr(value.tzinfo, "zone", None) or ""
+    return f"a{_text(value.isoformat())}{value.fold}{zone and _text(zone)}"
 
 
 _FORMS: dict[type, Callable[[Any], str]] = {
@@ -126,9 +144,9 @@ _FORMS: dict[type, Callable[[Any], str]] = {
     set: lambda value: f"z{_unordered(value)}",
     frozenset: lambda value: f"z{_unordered(value)}",
     dict: lambda value: f"d{_mapping(value)}",
-    datetime: lambda value: f"a{_text(value.isoformat())}{value.fold}",
+    datetime: _moment,
     date: lambda value: f"a{value.isoformat()}",
-    time: lambda value: f"a{_text(value.isoformat())}{value.fold}",
+    time: _moment,
     timedelta: lambda value: f"a{value.days}d{value.seconds}s{value.microseconds}",
     UUID: lambda value: f"u{value.hex}",
     Decimal: lambda value: f"m{value}",

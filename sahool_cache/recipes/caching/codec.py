@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import msgspec
@@ -60,27 +61,49 @@ class Codec:
 
     def encode(self, value: Any) -> bytes:
         """
-        The value as JSON. Raises `TypeError` or `ValueError` for what has no form there.
+        The value as JSON. Raises `TypeError`, `ValueError` or what a type raises of its own for
+        what has no form there.
         """
-        return (self._ways or self.ways())[0](value)
+        text = (self._ways or self.ways())[0](value)
+        if b"null" in text and not _is_finite(msgspec.to_builtins(value, enc_hook=_parts)):
+            raise ValueError("NaN and infinity have no form in JSON")
+        return text
 
     def decode(self, text: bytes | msgspec.Raw) -> Any:
         """
         The value again; None for null, whatever the type. Raises `ValueError` for what is not of
         this type.
         """
+        decode = (self._ways or self.ways())[1]
         try:
-            return (self._ways or self.ways())[1](text)
-        except ValueError:
+            return decode(text)
+        except Exception as error:  # a type may refuse it in its own way
             if bytes(text) == b"null":
                 return None
-            raise
+            if isinstance(error, ValueError):
+                raise
+            raise ValueError(f"{type(error).__name__}: {error}") from error
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     raise TypeError(f"{type(value).__qualname__} has no form in JSON")
+
+
+def _parts(value: Any) -> Any:
+    return value.model_dump() if isinstance(value, BaseModel) else None
+
+
+def _is_finite(value: Any) -> bool:
+    """
+    Whether all of its numbers are; JSON has null for others.
+    """
+    if isinstance(value, dict):
+        return all(map(_is_finite, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or isfinite(value)
 
 
 def _is_foreign(kind: Any) -> bool:

@@ -6,12 +6,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextvars import ContextVar, copy_context
 from typing import Any
+from weakref import ref
 
 from sahool_cache.client import RedisClient
 from sahool_cache.recipes.shared import CLOSE_WITHIN, Shared
 
 __all__ = ["Flight", "Flights"]
+
+
+_ENCLOSING: ContextVar[tuple[ref[Flight], ...]] = ContextVar("sahool_cache.loads", default=())
+"""The loads that the running code is part of; what they start may outlive them."""
 
 
 class Flight:
@@ -23,30 +29,52 @@ class Flight:
     def __init__(
         self, load: Coroutine[Any, Any, Any], *, kept: bool, forget: Callable[[Flight], None]
     ) -> None:
-        self.task = asyncio.get_running_loop().create_task(load, name="sahool_cache.load")
+        context = copy_context()
+        around = [each for each in _ENCLOSING.get() if (flight := each()) and not flight.ended]
+        context.run(_ENCLOSING.set, (*around, ref(self)))
+        loop = asyncio.get_running_loop()
+        self.task = loop.create_task(load, name="sahool_cache.load", context=context)
         self.kept = kept
-        self.waiting = 0
+        self.waiting: set[asyncio.Future[None]] = set()
         self._forget = forget
         self.task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._forget(self)
+        for each in self.waiting:
+            if not each.done():
+                each.set_result(None)
         if not task.cancelled():
             task.exception()  # whoever waits is told; where nobody does, it has been logged
+
+    @property
+    def encloses(self) -> bool:
+        """
+        Whether the running code is part of this load, and would wait for itself.
+        """
+        return any(each() is self for each in _ENCLOSING.get())
+
+    @property
+    def ended(self) -> bool:
+        """
+        Whether there is nothing to wait for any more.
+        """
+        return self.task.done()
 
     async def wait(self, seconds: float | None) -> bool:
         """
         Whether it has ended within that time.
         """
-        self.waiting += 1
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.waiting.add(ended)  # one each: a task takes long to forget one of many who wait for it
         try:
-            done, _ = await asyncio.wait({self.task}, timeout=seconds)
+            done, _ = await asyncio.wait({ended}, timeout=seconds)
             if not done:
                 self.kept = True
             return bool(done)
         finally:
-            self.waiting -= 1
-            if not (self.waiting or self.kept or self.task.done()):
+            self.waiting.discard(ended)
+            if not (self.waiting or self.kept or self.ended):
                 self._forget(self)  # who comes now begins another one
                 self.task.cancel()
 
@@ -65,7 +93,8 @@ class Flights:
         """
         The load of that entry which a new caller may share.
         """
-        return self._of.get(key)
+        flight = self._of.get(key)
+        return None if flight is None or flight.ended else flight
 
     def start(self, key: str, load: Coroutine[Any, Any, Any], *, kept: bool = False) -> Flight:
         """
@@ -75,7 +104,7 @@ class Flights:
         def forget(flight: Flight) -> None:
             if self._of.get(key) is flight:
                 del self._of[key]
-            if flight.task.done():
+            if flight.ended:
                 self._all.discard(flight)
 
         flight = self._of[key] = Flight(load, kept=kept, forget=forget)

@@ -8,9 +8,12 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from secrets import token_hex
+from typing import Any
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
+from sahool_cache.errors import UnavailableError
+from sahool_cache.recipes.caching.entry import BEGINNING
 from sahool_cache.recipes.scripts import LuaScript
 from sahool_cache.view import View
 
@@ -22,8 +25,9 @@ has died."""
 
 _LEASE, _FILL, _RENEW = LuaScript("cache_lease"), LuaScript("cache_fill"), LuaScript("cache_renew")
 
-BEGINNING = 64
-"""Bytes by which one entry is told from the next: they hold the time to the microsecond."""
+NO_WRITES = ("'maxmemory'", "MISCONF ")
+"""Of an error that says that the server has no room, in its memory or on its disk. A script's error
+has different words around it in each version."""
 
 Seen = bytes | str | None
 """An entry as it was read, or None."""
@@ -65,13 +69,18 @@ class Paused:
 class Lease:
     """
     One attempt to load the entry at `key`; each method is one round trip. `view` repeats what may
-    be repeated, and has replies in bytes.
+    be repeated, and has replies in bytes; so does `ends`, by which it is ended.
+
+    Raises `UnavailableError` also where the server takes no writes for want of room.
     """
 
-    def __init__(self, view: View, key: str, tags: Sequence[str]) -> None:
+    def __init__(
+        self, view: View, key: str, tags: Sequence[str], *, ends: View | None = None
+    ) -> None:
         self._view = view
-        self._tags = [tag_key(tag) for tag in tags]
-        self._names = list(tags)
+        self._ends = ends or view
+        self._tag_keys = [tag_key(tag) for tag in tags]
+        self.tags = tuple(tags)
         self._token = token_hex(16)
         self.key = key
         self.channel = f"{key}:lease"
@@ -81,9 +90,9 @@ class Lease:
         """
         Asks for it, having `seen` that entry; `force` takes it from whoever has it.
         """
-        said, *rest = await _LEASE(
-            self._view,
-            [self.key, self.channel, *self._tags],
+        said, *rest = await self._run(
+            _LEASE,
+            [self.key, self.channel, *self._tag_keys],
             [self._token, round(LASTS * 1000), beginning(seen), int(force)],
         )
         if said == b"entry":
@@ -94,7 +103,7 @@ class Lease:
         return Paused() if said == b"paused" else Held(rest[0] / 1000)
 
     def _versions(self, replies: Sequence[bytes]) -> dict[str, str]:
-        return dict(zip(self._names, map(bytes.decode, replies), strict=True))
+        return dict(zip(self.tags, map(bytes.decode, replies), strict=True))
 
     async def fill(self, entry: bytes, seconds: float) -> bool:
         """
@@ -114,8 +123,24 @@ class Lease:
 
     async def _end(self, entry: bytes, milliseconds: int, *, always: bool, remove: bool) -> bool:
         said = (self._token, entry, milliseconds, int(always), int(remove))
-        keys = [self.key, self.channel, *self._tags]
-        return bool(await _FILL(self._view, keys, [*said, *self.versions.values()]))
+        keys = [self.key, self.channel, *self._tag_keys]
+        args = [*said, *self.versions.values()]
+        return bool(await self._run(_FILL, keys, args, view=self._ends))
+
+    async def _run(
+        self,
+        script: LuaScript,
+        keys: Sequence[str],
+        args: Sequence[Any],
+        *,
+        view: View | None = None,
+    ) -> Any:
+        try:
+            return await script(view or self._view, keys, args)
+        except ResponseError as error:
+            if any(word in str(error) for word in NO_WRITES):
+                raise UnavailableError(f"the server takes no writes: {error}") from error
+            raise
 
     async def keep(self) -> None:
         """
@@ -125,7 +150,7 @@ class Lease:
         while held:
             await asyncio.sleep(LASTS / 3)
             try:
-                held = await _RENEW(self._view, [self.channel], [self._token, int(LASTS * 1000)])
+                held = await self._run(_RENEW, [self.channel], [self._token, int(LASTS * 1000)])
             except RedisError:  # the next time, maybe
                 continue
 

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
-from math import inf
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
 import msgspec
+from redis.exceptions import RedisError
 
 from sahool_cache.errors import OutcomeUnknownError, UnavailableError
 from sahool_cache.recipes.caching.codec import Codec
@@ -20,9 +20,10 @@ from sahool_cache.recipes.caching.entry import Entry, pack, unpack
 from sahool_cache.recipes.caching.lease import Found, Held, Lease, Leased, Paused, Seen
 from sahool_cache.recipes.caching.rules import Rules
 from sahool_cache.recipes.caching.tags import KEPT
+from sahool_cache.recipes.caching.tally import Tally
 from sahool_cache.recipes.shared import Shared, uncancelled
 
-__all__ = ["OUTAGE", "Loaded", "Loading", "Tally"]
+__all__ = ["OUTAGE", "Loaded", "Loading"]
 
 OUTAGE = (UnavailableError, OutcomeUnknownError)
 """What says that Redis cannot be reached; what it refuses is none."""
@@ -36,32 +37,26 @@ AFTER_NOTHING = 0.25
 _log = logging.getLogger("sahool_cache.recipes")
 
 
-@dataclass(slots=True)
-class Tally:
-    """
-    What has happened, counted in this process.
-    """
-
-    hits: int = 0
-    stale: int = 0
-    misses: int = 0
-    loads: int = 0
-    failures: int = 0
-    outages: int = 0
-
-
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """
     What a load came to: `data` is the result as JSON, or None if it is to be given as it is, the
-    `value`. It `began` at that moment of the monotonic clock. If it is not `certain`, an
-    invalidation may have overtaken it: then it is good for those only who came before it began.
+    `value`. It is good for those who came `until` that moment of the monotonic clock: who came
+    later may have come after an invalidation, and so may who has other `tags`. If it is not
+    `certain`, one has overtaken the load.
     """
 
     data: bytes | msgspec.Raw | None
     value: Any
-    began: float
+    until: float
     certain: bool
+    tags: tuple[str, ...]
+
+    def serves(self, came: float, tags: Sequence[str]) -> bool:
+        """
+        Whether it is good for who came then, with these tags.
+        """
+        return came <= self.until and tuple(tags) == self.tags
 
 
 class Loading:
@@ -114,9 +109,9 @@ class Loading:
 
     async def alone(self) -> Loaded:
         """
-        What the function gives, while Redis cannot be reached: nobody can invalidate it.
+        What the function gives, without Redis.
         """
-        return replace(await self._called(stored=False), certain=True)
+        return await self._called(stored=False)
 
     async def _asked(
         self, seen: Seen, *, waits: bool, force: bool
@@ -130,16 +125,27 @@ class Loading:
         return said
 
     async def _taken(self, seen: Seen, *, force: bool) -> Loaded | Leased | Held | Paused:
-        while isinstance(said := await self._lease.take(seen, force=force), Found):
+        while True:
+            asked = time.monotonic()
+            said = await self._lease.take(seen, force=force)
+            if not isinstance(said, Found):
+                return said
             entry = unpack(said.stored)
             if (
                 entry is not None
                 and time.time() - entry.at < entry.ttl
                 and entry.tags == said.versions
+                and self._readable(entry)
             ):
-                return Loaded(entry.data, None, inf, certain=True)
+                return Loaded(entry.data, None, asked, certain=True, tags=self._lease.tags)
             seen = said.stored
-        return said
+
+    def _readable(self, entry: Entry) -> bool:
+        try:
+            self._codec.decode(entry.data)
+        except ValueError:  # of another type than it has here
+            return False
+        return True
 
     async def _leased(self, *, strict: bool) -> Loaded:
         keeping = self._shared.start(self._lease.keep(), name="lease")
@@ -156,15 +162,17 @@ class Loading:
         pause = (AFTER_FAILURE if self._spare else AFTER_NOTHING) if failed else 0.0
         try:
             await self._lease.give_up(pause=pause, always=self._spare)
-        except OUTAGE:  # it ends by itself
+        except OUTAGE:
             self._tally.outages += 1
+        except RedisError as refusal:
+            _log.warning("the lease of %s may have to end by itself: %s", self._lease.key, refusal)
 
     async def _called(self, *, stored: bool, strict: bool = False) -> Loaded:
         """
         Calls the function, and ends the lease, if there is one, with what it gives.
         """
         self._codec.ways()  # an annotation that nobody can read is told before all else
-        began = time.monotonic()
+        until = began = time.monotonic()
         self._tally.loads += 1
         try:
             value = await self._load()
@@ -176,19 +184,22 @@ class Loading:
         data = self._encoded(value) if ttl > 0 else None
         certain = False
         if stored:
+            ended = time.monotonic()
             try:
                 certain = await self._ended(data, ttl, took)
+                until = ended if certain else began
             except OUTAGE:
                 if strict:
                     raise
                 self._tally.outages += 1
-        return Loaded(data, None if data is not None else value, began, certain)
+        given = None if data is not None else value
+        return Loaded(data, given, until, certain, self._lease.tags)
 
     def _encoded(self, value: Any) -> bytes | None:
         try:
             data = self._codec.encode(value)
             self._codec.decode(data)
-        except (TypeError, ValueError, RecursionError) as error:
+        except Exception as error:  # noqa: BLE001  # of a type of the caller's own
             _log.warning("%s is not stored: %s", self._lease.key, error)
             return None
         return data

@@ -10,7 +10,7 @@ from string import Formatter
 from typing import Any
 from urllib.parse import quote
 
-from sahool_cache.recipes.caching.canonical import canonical, shortened
+from sahool_cache.recipes.caching.canonical import LONGEST, canonical, digest
 
 __all__ = ["Template"]
 
@@ -62,15 +62,27 @@ class Template:
 
 def _shown(value: Any) -> str:
     """
+    What stands for it, or the digest of that where it is long, marked by ``%h``.
+    """
+    shown = _whole(value)
+    return shown if len(shown) <= LONGEST else f"%h{digest(canonical(value))}"
+
+
+def _whole(value: Any) -> str:
+    """
     A text as it is, escaped; a number by its digits; all else by its canonical form, marked by a
     ``%`` before a small letter, which no escape has.
     """
-    if value.__class__ is int:
+    if value.__class__ is int and value.bit_length() < 128:
         return str(value)
     if value.__class__ is str:
-        shown = quote(value.encode("utf-8", "surrogatepass"), safe="@+")
+        shown = _escaped(value, "@+")
         if _LIKE_A_NUMBER.match(shown):  # not to be taken for a number
             shown = f"%{ord(shown[0]):02X}{shown[1:]}"
         return shown
-    form = shortened(canonical(value))
-    return f"%{form[0]}{quote(form[1:], safe='().,=')}" if form[0] != "#" else f"%h{form[1:]}"
+    form = canonical(value)
+    return f"%{form[0]}{_escaped(form[1:], '().,=')}"
+
+
+def _escaped(text: str, safe: str) -> str:
+    return quote(text.encode("utf-8", "surrogatepass"), safe=safe)

@@ -5,9 +5,14 @@ What a cached function gives, and what it stores.
 from __future__ import annotations
 
 import asyncio
+import copy
+import functools
 import inspect
 import json
 import logging
+import pickle
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -233,6 +238,24 @@ async def test_one_tag_invalidates_all_that_have_it(redis: RedisClient) -> None:
     assert 0 < await ttl_of(redis, "cache_tag:user:1") <= 30 * 86400
 
 
+async def test_tags_that_are_no_texts_are_refused(redis: RedisClient) -> None:
+    async def get(user_id: int) -> int:
+        return user_id
+
+    for tags in (lambda user_id: f"user:{user_id}", lambda user_id: [user_id]):
+        with pytest.raises(TypeError, match="tags are several texts"):
+            await cache_result("p", client=redis, tags=tags)(get)(1)  # type: ignore[arg-type]
+    cache, source = ResultCache(int, client=redis), Source()
+    for read in (cache.get_or_load, cache.refresh):
+        with pytest.raises(TypeError, match="tags are several texts"):
+            await read("k", source.load, tags="users")
+    with pytest.raises(TypeError, match="tags are several texts"):
+        await invalidate_tags(["users"], client=redis)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"tags: .*no parameter 'id'"):
+        cache_result("p", tags=("user:{id}",))(get)
+    assert source.loads == 0
+
+
 async def test_invalidating_and_refreshing_one_result(redis: RedisClient) -> None:
     source = Source(1)
 
@@ -309,6 +332,56 @@ async def test_it_looks_like_the_function() -> None:
     assert inspect.iscoroutinefunction(cached.__call__)
 
 
+@cache_result("p")
+async def importable(key: str) -> str:
+    return key
+
+
+async def test_it_is_copied_and_pickled_as_the_function_it_is() -> None:
+    assert copy.copy(importable) is copy.deepcopy(importable) is importable
+    assert pickle.loads(pickle.dumps(importable)) is importable  # noqa: S301
+    method = Repository(Source()).find
+    assert copy.copy(method).key_for(7) == method.key_for(7)
+
+
+def traced(function: Callable[..., Any]) -> Any:
+    """
+    As a decorator of another library, which knows nothing of the names that are used here.
+    """
+    make = (
+        "def make(function):\n"
+        "    @wraps(function)\n"
+        "    async def call(*args, **kwargs):\n"
+        "        return await function(*args, **kwargs)\n"
+        "    return call"
+    )
+    library: dict[str, Any] = {"wraps": functools.wraps}
+    exec(make, library)  # noqa: S102
+    return library["make"](function)
+
+
+class Wrapped:
+    @cache_result("p", client=lambda: _CURRENT[0])
+    @traced
+    async def later(self) -> Afterwards:
+        return Afterwards(1)
+
+    @cache_result("p", client=lambda: _CURRENT[0])
+    async def elsewhere(self) -> sys.modules[__name__].Afterwards:  # type: ignore[valid-type]
+        return Afterwards(1)
+
+
+@dataclass
+class Afterwards:
+    id: int
+
+
+async def test_a_type_that_is_defined_afterwards_is_found(redis: RedisClient) -> None:
+    _CURRENT[:] = [redis]
+    for method in (Wrapped().later, Wrapped().elsewhere):
+        assert [await method(), await method()] == [Afterwards(1), Afterwards(1)]
+
+
 async def test_a_local_type_is_found(redis: RedisClient) -> None:
     @dataclass
     class Local:
@@ -338,6 +411,8 @@ async def test_wrong_use_is_refused_where_it_is_written() -> None:
 
     with pytest.raises(TypeError, match="async def"):
         cache_result("p")(synchronous)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="async def"):
+        cache_result("p")(functools.partial(get, "a"))
     with pytest.raises(TypeError, match="needs a prefix"):
         cache_result(get)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="tuple"):

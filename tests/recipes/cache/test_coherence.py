@@ -13,12 +13,15 @@ import asyncio
 import os
 import random
 from collections import Counter
+from typing import Any
 
 import pytest
 
 from sahool_cache import RedisClient
 from sahool_cache.embedded import EmbeddedSentinel
 from sahool_cache.recipes import ResultCache, invalidate_tags
+from sahool_cache.recipes.caching.lease import Lease
+from tests.recipes.cache.source import Source, eventually
 
 pytestmark = pytest.mark.asyncio
 
@@ -141,3 +144,79 @@ async def test_nor_in_a_failover_if_invalidations_are_durable() -> None:
             await playing
             assert course.happened["read"] > 100
             assert redis.topology.epoch > 0
+
+
+class Late:
+    """
+    The next reply to that request of a lease is under way until it `arrives`.
+    """
+
+    def __init__(self, request: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.done = asyncio.Event()
+        self.arrives = asyncio.Event()
+        asked = getattr(Lease, request)
+
+        async def late(lease: Lease, *args: Any, **options: Any) -> Any:
+            said = await asked(lease, *args, **options)
+            if not self.done.is_set():
+                self.done.set()
+                await self.arrives.wait()
+            return said
+
+        monkeypatch.setattr(Lease, request, late)
+
+
+async def test_a_result_that_is_under_way_is_not_given_to_who_comes_after_its_invalidation(
+    redis: RedisClient, other: RedisClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = ResultCache(int, client=redis), ResultCache(int, client=other)
+    source, late = Source(1), Late("fill", monkeypatch)
+    first = asyncio.create_task(ours.get_or_load("k", source.load))
+    await late.done.wait()
+    source.value = 2
+    assert await theirs.invalidate("k") is True
+    second = asyncio.create_task(ours.get_or_load("k", source.load))
+    await eventually(lambda: ours.cache_info().misses == 2)
+    late.arrives.set()
+    assert [await first, await second] == [1, 2]
+
+
+async def test_a_load_with_other_tags_is_not_given_to_who_comes_after_the_invalidation_of_a_tag(
+    redis: RedisClient,
+) -> None:
+    cache, source = ResultCache(int, client=redis), Source(1)
+    source.open.clear()
+    first = asyncio.create_task(cache.get_or_load("k", source.load))
+    await eventually(lambda: source.loads == 1)
+    source.value = 2
+    await invalidate_tags("t", client=redis)
+    second = asyncio.create_task(cache.get_or_load("k", source.load, tags=["t"]))
+    await eventually(lambda: cache.cache_info().misses == 2)
+    source.open.set()
+    assert [await first, await second] == [1, 2]
+
+
+async def test_nor_is_one_that_another_process_has_stored_meanwhile(
+    redis: RedisClient, other: RedisClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = ResultCache(int, client=redis), ResultCache(int, client=other)
+    source, looked = Source(1), ours._look
+    late: list[Late] = []
+
+    async def look(*args: Any) -> Any:
+        seen = await looked(*args)
+        await theirs.get_or_load("k", source.load)
+        ours._look = looked  # type: ignore[method-assign]
+        late.append(Late("take", monkeypatch))
+        return seen
+
+    ours._look = look  # type: ignore[method-assign]
+    first = asyncio.create_task(ours.get_or_load("k", source.load))
+    await eventually(lambda: bool(late))
+    await late[0].done.wait()
+    source.value = 2
+    assert await theirs.invalidate("k") is True
+    second = asyncio.create_task(ours.get_or_load("k", source.load))
+    await eventually(lambda: ours.cache_info().misses == 2)
+    late[0].arrives.set()
+    assert [await first, await second] == [1, 2]

@@ -9,6 +9,7 @@ import zlib
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from datetime import datetime
+from math import inf, nan
 from typing import Any, TypedDict
 from uuid import UUID
 
@@ -16,10 +17,12 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from pydantic import BaseModel
 
 from sahool_cache.recipes.caching.codec import Codec, Later
 from sahool_cache.recipes.caching.entry import Entry, pack, unpack
+from sahool_cache.recipes.caching.lease import beginning
 
 ENTRY = Entry(
     v=1, at=1.5, ttl=60.0, took=0.25, data=msgspec.Raw(b'{"a":"\xc3\xa9"}'), tags={"t": "1"}
@@ -40,10 +43,22 @@ def test_an_entry_is_read_as_bytes_and_as_text(compress_from: int | None) -> Non
 
 
 def test_compression_is_what_its_format_says() -> None:
-    big = msgspec.structs.replace(ENTRY, data=msgspec.Raw(b'"' + b"a" * 10_000 + b'"'))
+    big = replace(ENTRY, data=msgspec.Raw(b'"' + b"a" * 10_000 + b'"'))
     stored = pack(big, compress_from=1000)
     assert len(stored) < 300
     assert zlib.decompress(b64decode(stored[3:])) == pack(big, compress_from=None)
+
+
+def test_compressed_entries_are_told_apart_by_how_they_begin() -> None:
+    """
+    A process that waited would take the new one for that it has seen, and load again.
+    """
+    rows = msgspec.Raw(msgspec.json.encode([{"id": n, "name": f"n{n}"} for n in range(400)]))
+    begin = {
+        beginning(pack(replace(ENTRY, at=1764109337.1 + n, data=rows), compress_from=1))
+        for n in range(200)
+    }
+    assert len(begin) == 200
 
 
 WHOLE = pack(ENTRY, compress_from=None)
@@ -91,6 +106,12 @@ def test_a_damaged_byte_does_not_raise(place: int, byte: int) -> None:
 class Model(BaseModel):
     id: int
     at: datetime | None = None
+    x: float = 0.0
+
+
+@dataclass
+class Point:
+    x: float
 
 
 @dataclass
@@ -102,6 +123,14 @@ class Record:
 
 class Dict(TypedDict):
     id: UUID
+
+
+class Even(msgspec.Struct):
+    id: int
+
+    def __post_init__(self) -> None:
+        if self.id % 2:
+            raise LookupError(self.id)
 
 
 @pytest.mark.parametrize(
@@ -132,11 +161,25 @@ def test_a_result_comes_back_as_what_it_was(kind: Any, value: Any) -> None:
 
 def test_without_a_type_a_model_is_what_json_has() -> None:
     codec = Codec(Any)
-    assert codec.decode(codec.encode([Model(id=1)])) == [{"id": 1, "at": None}]
+    assert codec.decode(codec.encode([Model(id=1)])) == [{"id": 1, "at": None, "x": 0.0}]
 
 
-@pytest.mark.parametrize(("kind", "value"), [(Any, object()), (int, "x"), (Model, {"id": "x"})])
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        *((Any, object()), (int, "x"), (Model, {"id": "x"})),
+        *((float, nan), (float | None, inf), (Any, {"a": [1.0, -inf]}), (Point, Point(nan))),
+        *((Any, Model(id=1, at=None, x=nan)), (Model, Model(id=1, x=inf))),
+        (Model | Point, Point(nan)),
+    ],
+)
 def test_what_does_not_fit_raises(kind: Any, value: Any) -> None:
     codec = Codec(kind)
     with pytest.raises((TypeError, ValueError)):
         codec.decode(codec.encode(value))
+
+
+def test_what_a_type_refuses_in_its_own_way_is_not_of_this_type() -> None:
+    assert Codec(Even).decode(b'{"id":2}') == Even(2)
+    with pytest.raises(ValueError, match="LookupError"):
+        Codec(Even).decode(b'{"id":3}')

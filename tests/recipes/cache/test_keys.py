@@ -5,18 +5,20 @@ No two calls share a key, and one call has one key however it is written.
 from __future__ import annotations
 
 import enum
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 from sahool_cache.recipes import cache_result
 from sahool_cache.recipes.caching.canonical import Unkeyable, canonical, shortened
@@ -67,12 +69,29 @@ class Model(BaseModel):
 
 
 class Named:
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str | None) -> None:
         self.name = name
 
-    def __cache_key__(self) -> str:
+    def __cache_key__(self) -> str | None:
         return self.name
 
+
+class Secret(BaseModel):
+    x: int
+    _of: str = PrivateAttr("")
+
+    @classmethod
+    def of(cls, of: str) -> Secret:
+        made = cls(x=1)
+        made._of = of
+        return made
+
+
+class Nothing(msgspec.Struct):
+    pass
+
+
+TUNIS, PARIS = ZoneInfo("Africa/Tunis"), ZoneInfo("Europe/Paris")
 
 DIFFERENT: list[Any] = [
     *(None, True, False, 0, 1, -1, 1.0, 0.0, -0.0, "", "1", "1.0", "None", "n", "i1", "True", b"1"),
@@ -84,6 +103,12 @@ DIFFERENT: list[Any] = [
     *("a" * 301, "\n", "\udcff", "é", "e\u0301", 1j, Decimal(1), Decimal("1.0"), UUID(int=1)),
     *(date(2026, 1, 1), datetime(2026, 1, 1), datetime(2026, 1, 1, tzinfo=UTC), time(1)),  # noqa: DTZ001
     *(datetime(2026, 1, 1, fold=1), timedelta(1), timedelta(seconds=1), timedelta(microseconds=1)),  # noqa: DTZ001
+    *(
+        datetime(2026, 1, 1, tzinfo=TUNIS),
+        datetime(2026, 1, 1, tzinfo=PARIS),
+        time(1, tzinfo=PARIS),
+    ),
+    *(time(1, tzinfo=TUNIS), Secret.of("a"), Secret.of("b"), Nothing(), Named(None)),
     *({"a": {"b": 1}}, {"a": 1, "b": 1}, {1: "a"}, {"1": "a"}, {"a=b": 1}, {"a": "b=1"}),
 ]
 
@@ -181,6 +206,57 @@ def test_what_cannot_be_told_apart_is_refused_by_name() -> None:
         canonical(type("Local", (), {"__qualname__": "f.<locals>.Local"}))
 
 
+class Wider(Point):
+    """
+    Not a dataclass of its own: nothing says that `z` is part of it.
+    """
+
+    def __init__(self, x: int, y: int, z: int) -> None:
+        super().__init__(x, y)
+        object.__setattr__(self, "z", z)
+
+
+class Longer(Pair):
+    """
+    As `Wider`, of a named tuple.
+    """
+
+    z = 0
+
+
+class Attributes(dict[str, Any]):
+    """
+    Has whatever attribute it is asked for.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        return self.get(name, "")
+
+
+class Unfinished(msgspec.Struct):
+    x: int
+
+    def __cache_key__(self) -> Any:
+        raise AttributeError("name")
+
+
+def test_a_record_that_may_hold_more_than_its_fields_is_refused() -> None:
+    longer = Longer(1, 2)
+    assert canonical(longer) != canonical(Pair(1, 2))
+    longer.z = 3
+    for value in (Wider(1, 2, 3), longer, Attributes(a=1)):
+        with pytest.raises(TypeError, match=r"the argument 'other' cannot be part of a key"):
+            cached(plain).key_for(1, value)
+    with pytest.raises(AttributeError, match="name"):  # never passed over
+        canonical(Unfinished(1))
+
+
+def test_an_instance_that_cannot_be_part_of_a_key_is_refused_by_name() -> None:
+    with pytest.raises(TypeError, match=r"Service\.profile: the instance cannot be part of a key"):
+        Tenant(object()).profile.key_for(7)  # type: ignore[arg-type]
+    assert Tenant(None).profile.key_for(7) != Tenant("").profile.key_for(7)  # type: ignore[arg-type]
+
+
 def test_what_the_result_does_not_depend_on_is_left_out() -> None:
     key = cached(plain, ignore=("other",)).key_for
     assert key(1, object()) == key(1) == key(1, other=2) != key(2)
@@ -208,6 +284,14 @@ def test_a_template_makes_keys_readable() -> None:
             cached(view, key=template, ignore=("session",))
 
 
+def test_a_template_does_not_make_keys_of_any_length() -> None:
+    async def find(text: Any) -> None: ...
+
+    key = cached(find, key="{text}").key_for
+    assert len({key(text) for text in ("a" * 10**6, "a" * 10**6 + "b", 10**5000, "é" * 150)}) == 4
+    assert all(len(key(text)) < 350 for text in ("a" * 10**6, 10**5000, -(10**5000), "é" * 150))
+
+
 def test_a_template_may_show_what_identifies_an_argument() -> None:
     async def of(point: Point) -> None: ...
 
@@ -230,8 +314,8 @@ class Service:
     async def profile(self, user_id: int) -> int:
         return user_id
 
-    @classmethod
     @cache_result("p", ttl=60)
+    @classmethod
     async def of_class(cls, user_id: int) -> int:
         return user_id
 
@@ -270,3 +354,60 @@ def test_classes_that_may_do_it_otherwise_have_keys_of_their_own() -> None:
 def test_an_instance_that_says_what_it_is_is_part_of_the_key() -> None:
     assert Tenant("a").profile.key_for(7) == Tenant("a").profile.key_for(7)
     assert Tenant("a").profile.key_for(7) != Tenant("b").profile.key_for(7)
+
+
+class Elsewhere:
+    @cache_result("p", ttl=60)
+    @classmethod
+    async def of_kind(kind, user_id: int) -> int:  # noqa: N804  # whatever its name
+        return user_id
+
+    @cache_result("p", ttl=60)
+    @staticmethod
+    async def of_nobody(user_id: int) -> int:
+        return user_id
+
+    @classmethod
+    @cache_result("p", ttl=60)
+    async def below(cls, user_id: int = 0) -> int:
+        return user_id
+
+    @cache_result("p", ttl=60)
+    async def of_this(this, user_id: int) -> int:  # noqa: N805
+        return user_id
+
+
+def test_a_function_remains_one_when_a_class_names_it_as_well() -> None:
+    """
+    Its first argument must not be taken for an instance: all others would share the result.
+    """
+    function = cached(plain)
+
+    class Names:
+        get = function
+
+    Names.late = function  # type: ignore[attr-defined]
+    assert function.key_for(1) == Names.get.key_for(1) != function.key_for(2)
+    assert Names().get.key_for(2) == Names().late.key_for(2)  # type: ignore[attr-defined]
+    assert Names().get.key_for(2) not in (function.key_for(1), function.key_for(2))
+    assert function.key_for(1) == Names.get.key_for(1)
+
+
+def test_a_method_is_one_whatever_its_first_parameter_is_called() -> None:
+    assert Elsewhere.of_kind.key_for(7).endswith(".Elsewhere.of_kind:(i7)")  # type: ignore[attr-defined]
+    assert Elsewhere.of_nobody.key_for(7) == Elsewhere().of_nobody.key_for(7)
+    assert Elsewhere.of_nobody.key_for(7).endswith(".Elsewhere.of_nobody:(i7)")
+    assert Elsewhere().of_this.key_for(7).endswith(".Elsewhere.of_this:(i7)")
+
+
+def test_below_classmethod_no_argument_is_taken_for_the_class() -> None:
+    """
+    From Python 3.13 on a class method has the attributes of what is below it, without its class.
+    """
+    if sys.version_info < (3, 13):
+        assert Elsewhere.below.key_for(7).endswith(".Elsewhere.below:(i7)")  # type: ignore[attr-defined]
+    else:
+        with pytest.raises(TypeError, match="above @classmethod"):
+            Elsewhere.below.key_for(7)  # type: ignore[attr-defined]
+        key = Elsewhere.below.key_for(Elsewhere, 7)  # type: ignore[attr-defined]
+        assert key.endswith(".Elsewhere.below:(i7)")

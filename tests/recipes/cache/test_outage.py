@@ -10,7 +10,7 @@ import pytest
 
 from sahool_cache import RedisClient
 from sahool_cache.embedded import EmbeddedSentinel
-from sahool_cache.errors import OutcomeUnknownError, UnavailableError
+from sahool_cache.errors import NotDurableError, OutcomeUnknownError, UnavailableError
 from sahool_cache.recipes import ResultCache, invalidate_tags
 from tests.recipes.cache.source import Source, eventually
 
@@ -61,6 +61,37 @@ async def test_a_load_during_which_redis_is_lost_gives_its_result() -> None:
             await group.resume(group.master)
 
 
+@pytest.mark.parametrize("full", ["before", "while it loads"])
+async def test_a_server_that_takes_no_writes_is_no_error_of_the_function(full: str) -> None:
+    async with (
+        EmbeddedSentinel(replicas=0, sentinels=1) as group,
+        RedisClient(group.settings) as redis,
+    ):
+        source = Source(5)
+        cache = ResultCache(int, client=redis)
+        await cache.get_or_load("before", source.load)
+
+        async def fill_up() -> None:
+            await redis.config_set("maxmemory", "1")
+
+        async def load() -> int:
+            await fill_up()
+            return 6
+
+        if full == "before":
+            await fill_up()
+            assert await cache.get_or_load("k", source.load) == 5
+            strict = ResultCache(int, client=redis, on_outage="raise")
+            assert cache.cache_info().outages == 1
+            with pytest.raises(UnavailableError, match=r"takes no writes: .*maxmemory"):
+                await strict.get_or_load("k", source.load)
+        assert await cache.get_or_load("k", load) == 6
+        assert await cache.get_or_load("before", source.load) == 5  # still read
+        await redis.config_set("maxmemory", "0")
+        assert await cache.get_or_load("k", source.load) == (5 if full == "before" else 6)
+        assert await redis.exists("k")
+
+
 async def test_a_failover_is_seen_by_no_caller() -> None:
     async with (
         EmbeddedSentinel(down_after=0.5, failover_timeout=3.0) as group,
@@ -90,6 +121,27 @@ async def test_a_failover_is_seen_by_no_caller() -> None:
         ended = True
         assert min(await asyncio.gather(*users)) > 10
         assert await redis.keys("*:lease") == []
+
+
+async def test_a_refresh_is_as_durable_as_the_clients_writes() -> None:
+    """
+    Else a failover would bring back what it replaced.
+    """
+    async with EmbeddedSentinel(replicas=1, sentinels=1, down_after=30) as group:
+        settings = group.settings.model_copy(
+            update={"durability": 1, "durability_timeout": 0.3, "command_timeout": 5.0}
+        )
+        async with RedisClient(settings) as redis, RedisClient(group.settings) as other:
+            source, cache = Source(1), ResultCache(int, client=redis)
+            assert await cache.refresh("k", source.load) == 1
+            await group.pause(group.replicas[0])
+            source.value = 2
+            with pytest.raises(NotDurableError):
+                await cache.refresh("k", source.load)
+            assert source.loads == 2
+            assert await other.keys("*") == ["k"]  # no lease is left
+            assert await cache.get_or_load("k2", source.load) == 2  # what may be lost need not wait
+            await group.resume(group.replicas[0])
 
 
 async def test_without_the_right_to_subscribe_or_publish_it_works_as_well() -> None:

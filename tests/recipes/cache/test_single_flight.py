@@ -5,6 +5,7 @@ Of many who miss at once one loads, in this process and in all others; and no on
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from sahool_cache import RedisClient
 from sahool_cache.embedded import EmbeddedSentinel
 from sahool_cache.recipes import ResultCache
+from sahool_cache.recipes.caching.flights import Flight
 from tests.recipes.cache.source import Source, eventually, ttl_of
 
 pytestmark = pytest.mark.asyncio
@@ -192,6 +194,66 @@ async def test_a_lease_that_would_never_end_is_nobodys(redis: RedisClient) -> No
     await redis.set("k:lease", "a token")
     async with asyncio.timeout(1):
         assert await ResultCache(int, client=redis).get_or_load("k", Source(5).load) == 5
+
+
+@pytest.mark.parametrize("same", [True, False])
+async def test_callers_of_another_type_are_given_results_of_their_own(
+    redis: RedisClient, other: RedisClient, same: bool
+) -> None:
+    """
+    As when a new version of a program replaces an old one: what the other has stored is a miss.
+    """
+    old, new = Source({"id": 1}), Source(5)
+    old.open.clear()
+    first = call(ResultCache(dict[str, int], client=redis), old)
+    await loading(old)
+    numbers = ResultCache(int, client=redis if same else other)
+    second = call(numbers, new)
+    await eventually(lambda: numbers.cache_info().misses == 1)
+    old.open.set()
+    assert [await first, await second] == [{"id": 1}, 5]
+    assert (old.loads, new.loads) == (1, 1)
+
+
+async def test_what_a_load_starts_does_not_keep_it(redis: RedisClient) -> None:
+    cache, tasks = ResultCache(str, client=redis), set()
+
+    async def load() -> str:
+        tasks.add(asyncio.create_task(asyncio.sleep(60)))
+        return "large"
+
+    for number in range(10):
+        assert await cache.get_or_load(f"k{number}", load) == "large"
+
+    def kept() -> int:
+        gc.collect()
+        return sum(type(each) is Flight for each in gc.get_objects())
+
+    await eventually(lambda: kept() == 0)
+    for each in tasks:
+        each.cancel()
+
+
+async def test_a_load_that_asks_for_its_own_result_does_not_wait_for_itself(
+    redis: RedisClient,
+) -> None:
+    """
+    As a function does that calls itself with an argument which is no part of the key.
+    """
+    cache = ResultCache(int, client=redis)
+    depth = 0
+
+    async def inner() -> int:
+        return await cache.get_or_load("k", load)
+
+    async def load() -> int:
+        nonlocal depth
+        depth += 1
+        return await asyncio.create_task(inner()) + 1 if depth < 3 else 1
+
+    async with asyncio.timeout(5):
+        assert [await cache.get_or_load("k", load) for _ in range(2)] == [3, 3]
+    assert depth == 3
 
 
 STAMPEDE = """
