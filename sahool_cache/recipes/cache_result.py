@@ -59,7 +59,8 @@ def cache_result(
 
     def decorate(given: Callable[P, Awaitable[R]]) -> CachedFunction[P, R]:
         binds = type(given) if isinstance(given, classmethod | staticmethod) else None
-        function: Callable[P, Awaitable[R]] = getattr(given, "__func__", given) if binds else given
+        inner: Any = getattr(given, "__func__", given) if binds else given
+        function: Callable[P, Awaitable[R]] = inner
         named = hasattr(function, "__qualname__")  # a partial has no name to be filed under
         if not (named and inspect.iscoroutinefunction(function)):
             raise TypeError(f"cache_result is for async def functions, and {function!r} is none")

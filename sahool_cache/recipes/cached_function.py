@@ -64,9 +64,8 @@ class CachedFunction(Generic[P, R]):
 
     def __set_name__(self, owner: type, name: str) -> None:
         place = self._function.__qualname__.rpartition(".")[0]
-        if (
-            place == owner.__qualname__ and self._binds is not staticmethod
-        ):  # a class may name a function that is not its own
+        # A class may name a function that is not its own.
+        if place == owner.__qualname__ and self._binds is not staticmethod:
             self._is_method = True
 
     @overload

@@ -45,7 +45,7 @@ class ResultCache(Generic[T]):
 
     @overload
     def __init__(
-        self: ResultCache[T],
+        self,
         returns: type[T],
         ttl: Ttl = 3600,
         *,

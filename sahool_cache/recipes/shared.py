@@ -34,12 +34,14 @@ def client_of(given: GivenClient) -> RedisClient:
 
 class Shared:
     """
-    The companion of a client that its recipes share.
+    The companion of a client that its recipes share. `repeating` is a view for what may run twice,
+    `hasty` one that never waits for replicas, either.
     """
 
     def __init__(self, client: RedisClient) -> None:
         self.client = client
         self.repeating = client.with_options(retry="always")
+        self.hasty = client.with_options(retry="always", durability=0)
         self.wakeups = Wakeups(client, self.start)
         self._tasks: set[asyncio.Task[Any]] = set()
 

@@ -88,7 +88,6 @@ class Wakeups:
         self._ears: dict[str, set[Ear]] = {}
         self._pubsub: PubSub | None = None
         self._reader: asyncio.Task[None] | None = None
-        self._turn = asyncio.Lock()
         self._closed = False
         self.deaf = False
 
@@ -124,29 +123,28 @@ class Wakeups:
             self._start(self._unsubscribe(channel), name="unsubscribe")
 
     async def _subscribe(self, channel: str) -> None:
-        async with self._turn:  # so that they go out in the order in which they were decided
-            self._check_open()
-            if self._pubsub is None:
-                self._pubsub = self._client.pubsub()
-            pubsub = self._pubsub
-            await pubsub.subscribe(channel)
-            if self._closed:  # in between: the connection may be a new one
-                await pubsub.aclose()
-            self._check_open()
-            if self._reader is None or self._reader.done():
-                self._reader = self._start(self._read(pubsub), name="wakeups")
+        self._check_open()
+        if self._pubsub is None:
+            self._pubsub = self._client.pubsub()
+        pubsub = self._pubsub
+        await pubsub.subscribe(channel)
+        if self._closed:  # in between: the connection may be a new one
+            await pubsub.aclose()
+        self._check_open()
+        if self._reader is None or self._reader.done():
+            self._reader = self._start(self._read(pubsub), name="wakeups")
 
     def _check_open(self) -> None:
         if self._closed:
             raise ClientClosedError("the client was closed")
 
     async def _unsubscribe(self, channel: str) -> None:
-        async with self._turn:
-            if channel not in self._ears and self._pubsub is not None:
-                try:
-                    await self._pubsub.unsubscribe(channel)
-                except RedisError:  # it is lost with the connection
-                    return
+        # Sent in the order in which it was decided: all that is waited for is a connection, in line.
+        if channel not in self._ears and self._pubsub is not None:
+            try:
+                await self._pubsub.unsubscribe(channel)
+            except RedisError:  # it is lost with the connection
+                return
 
     async def _read(self, pubsub: PubSub) -> None:
         try:

@@ -10,10 +10,12 @@ from time import monotonic
 from typing import Any
 
 from sahool_cache.client import RedisClient
-from sahool_cache.errors import NotDurableError, OutcomeUnknownError, UnavailableError
+from sahool_cache.errors import NotDurableError
 from sahool_cache.recipes.locking.epoch import ask_sentinels, confirmed
 from sahool_cache.recipes.locking.terms import Replicas, Terms
 from sahool_cache.recipes.scripts import LuaScript
+from sahool_cache.recipes.shared import Shared
+from sahool_cache.view import View
 
 __all__ = ["Claim", "Granted", "Refused"]
 
@@ -66,8 +68,8 @@ class Claim:
         self._token = token_hex(16)
         self._free = f"{terms.key}:free"
         self._budget = client.settings.command_timeout
-        self._durable = client.settings.durability != 0
-        self._replicas = terms.replicas or client.settings.durability
+        self._hasty = client.companion(Shared).hasty
+        self._replicas: Replicas = terms.replicas or client.settings.durability
 
     @property
     def channel(self) -> str:
@@ -147,19 +149,11 @@ class Claim:
         seconds: float,
         replicas: Replicas = 0,
     ) -> Any:
-        # Each may run twice for a token, and does what it does once. So it may be repeated; the
-        # quick way, with the client's own budget and no repeats, costs half.
-        until, doubt = monotonic() + seconds, None
-        if not self._durable and not replicas and seconds + ANSWERS >= self._budget:
-            try:
-                return await script(self._client, keys, args)
-            except OutcomeUnknownError as error:
-                doubt = error
-        seconds = max(0.001, min(until - monotonic(), self._budget))
-        view = self._client.with_options(retry="always", timeout=seconds, durability=replicas)
-        try:
-            return await script(view, keys, args)
-        except UnavailableError as error:  # speaks of the repeat only
-            if doubt is not None:
-                raise doubt from error
-            raise
+        # Each may run twice for a token, and does what it does once. The quick way has the client's
+        # own budget.
+        view: View = self._hasty
+        if replicas or seconds + ANSWERS < self._budget:
+            view = self._client.with_options(
+                retry="always", timeout=max(0.001, min(seconds, self._budget)), durability=replicas
+            )
+        return await script(view, keys, args)

@@ -13,12 +13,19 @@
 --   {"leased", <version of each tag>...}  load, and store with cache_fill; asked again with the token, the same
 --   {"held", <milliseconds>}              another one loads; its lease lasts that long
 --   {"paused", <milliseconds>}            the last one who loaded had nothing to store; ask again after that
--- The version of a tag that was never invalidated is the empty string.
--- Changes nothing but the lease. May be repeated.
+-- A tag without a version, new or evicted, is given one with the lease: the token. In "entry" it is empty.
+-- Changes nothing but the lease and that. May be repeated.
 
-local function versions(reply)
+local function versions(reply, kept)
   for place = 3, #KEYS do
-    reply[#reply + 1] = redis.call('GET', KEYS[place]) or ''
+    local version = redis.call('GET', KEYS[place])
+    if kept and version then
+      redis.call('EXPIRE', KEYS[place], kept)
+    elseif kept then
+      version = ARGV[1]
+      redis.call('SET', KEYS[place], version, 'EX', kept)
+    end
+    reply[#reply + 1] = version or ''
   end
   return reply
 end
@@ -35,4 +42,4 @@ if ARGV[4] ~= '1' then
   end
 end
 redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
-return versions({'leased'})
+return versions({'leased'}, 2592000) -- 30 days: for longer than any entry with tags is kept
