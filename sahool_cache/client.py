@@ -285,7 +285,11 @@ class RedisClient(View):
         """
         The one `kind(client)` that goes with this client on this event loop, made when it is first
         asked for: what is built on the client, and has to end before it does. See `Companion`.
+
+        Raises `RuntimeError` on another loop than the one that the client serves.
         """
+        if self.chain is not None and not self.chain.here():
+            self._leave(self.chain)
         return self._companions.get(kind, self)
 
     def stats(self) -> health.ClientStats:

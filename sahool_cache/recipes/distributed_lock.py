@@ -51,7 +51,7 @@ class DistributedLock:
     - `timeout`: seconds of the lease. Renewed every third of it; an owner that died, or a lock
       object that was dropped without `release`, blocks others for no longer.
     - `wait`: seconds that acquiring takes at most; None is `timeout`, 0 asks once. A server that
-      does not answer may take one more.
+      does not answer may take two more.
     - `fair`: first come, first served, also across processes; after a failover as far as the queue
       was replicated. All who use the name must agree on it. Without it that is so within a
       process; among processes the quickest has it, and where all are busy one may wait for long.

@@ -4,6 +4,8 @@ What is built on a client ends before it does.
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from sahool_cache import RedisClient
@@ -29,3 +31,19 @@ async def test_a_companion_is_made_once_and_closed_while_its_client_still_serves
         assert first.closed_with is True
         async with redis:
             assert redis.companion(Companion) is not first
+
+
+@pytest.mark.asyncio
+async def test_another_loop_takes_no_companion_away() -> None:
+    async with (
+        EmbeddedSentinel(replicas=0, sentinels=1) as group,
+        RedisClient(group.settings) as redis,
+    ):
+        ours = redis.companion(Companion)
+
+        async def elsewhere() -> None:
+            redis.companion(Companion)
+
+        with pytest.raises(RuntimeError, match="another event loop"):
+            await asyncio.to_thread(asyncio.run, elsewhere())
+        assert redis.companion(Companion) is ours

@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 from redis.exceptions import (
     BusyLoadingError,
     MasterDownError,
+    OutOfMemoryError,
     ReadOnlyError,
     RedisError,
     ResponseError,
@@ -33,15 +34,26 @@ RETRY_AFTER = 1.0
 """Seconds after which to ask again, where nobody knows better."""
 
 
+UNSERVED = ("BUSY ", "MISCONF ", "NOREPLICAS ")
+"""How replies begin of a server that cannot count now; MISCONF: it cannot write to its disk."""
+
+
 def is_outage(error: RedisError) -> bool:
     """
     Whether it says that Redis cannot be asked now, not that the question was wrong.
     """
-    if isinstance(error, ResponseError) and str(error).startswith(("NOREPLICAS ", "BUSY ")):
+    if isinstance(error, ResponseError) and str(error).startswith(UNSERVED):
         return True
     return isinstance(
         error,
-        (UnavailableError, OutcomeUnknownError, BusyLoadingError, MasterDownError, ReadOnlyError),
+        (
+            UnavailableError,
+            OutcomeUnknownError,
+            BusyLoadingError,
+            MasterDownError,
+            OutOfMemoryError,
+            ReadOnlyError,
+        ),
     )
 
 

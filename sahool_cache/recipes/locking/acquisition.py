@@ -169,8 +169,6 @@ class Acquisition:
         await uncancelled(task)
         if task.cancelled():
             raise ClientClosedError("the client was closed before the lock was released")
-        if isinstance(task.exception(), RedisError) and self.lost:
-            return False
         return task.result()
 
 

@@ -58,13 +58,18 @@ async def confirmed(client: RedisClient, limit: float) -> Topology:
 
 async def ask_sentinels(client: RedisClient, limit: float) -> None:
     """
-    Returns when the snapshot of the group is what the sentinels said after this was called.
+    Returns when the snapshot of the group is what the sentinels said after this was called; those
+    that answer, one at least.
 
     Raises `DeadlineExceededError` at `limit`.
     """
     try:
         async with asyncio.timeout(max(0.0, limit - monotonic())):
-            for _ in range(2):  # the first answers may be to questions that were under way
-                await client.get_sentinel_info()
+            rounds = 0
+            while rounds < 2:  # the first answers may be to questions that were under way
+                asked = monotonic()
+                info = await client.get_sentinel_info()
+                in_time = monotonic() - asked < client.settings.command_timeout
+                rounds += in_time and any(each["answers"] for each in info["sentinels"])
     except TimeoutError as error:
         raise DeadlineExceededError("the sentinels did not answer in time") from error

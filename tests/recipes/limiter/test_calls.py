@@ -247,6 +247,22 @@ async def test_what_the_server_refuses_is_raised(
 
 
 @pytest.mark.asyncio
+@every_algorithm
+async def test_a_server_whose_memory_is_full_is_an_outage(
+    redis: RedisClient, algorithm: Any
+) -> None:
+    limiter = RateLimiter(5, 60, algorithm, on_outage="deny", client=redis)
+    assert await limiter.acquire("u")
+    await redis.config_set("maxmemory", 1)
+    try:
+        refused = await limiter.acquire("u")
+    finally:
+        await redis.config_set("maxmemory", 0)
+    assert (refused.allowed, refused.degraded) == (False, True)
+    assert await limiter.acquire("u")
+
+
+@pytest.mark.asyncio
 async def test_a_client_with_durable_writes_does_not_wait_for_replicas(
     calm: EmbeddedSentinel, redis: RedisClient
 ) -> None:

@@ -204,6 +204,7 @@ def test_an_outage_is_told_from_a_wrong_question() -> None:
         OutcomeUnknownError("lost"),
         BusyLoadingError("loading"),
         ReadOnlyError("a replica now"),
+        ResponseError("MISCONF Redis is configured to save RDB snapshots, but cannot"),
         ResponseError("NOREPLICAS Not enough good replicas to write."),
         ResponseError("BUSY Redis is busy running a script."),
     ):

@@ -152,6 +152,25 @@ async def test_who_slept_through_a_failover_asks_the_sentinels_first(
         assert fence >> 32 == redis.topology.epoch
 
 
+async def test_without_an_answer_of_a_sentinel_no_doubt_is_settled(
+    calm: EmbeddedSentinel, redis: RedisClient
+) -> None:
+    """
+    The counter is another server's, and the epoch may be an old one: there is no number.
+    """
+    lock = DistributedLock("n", wait=0.1, client=redis)
+    assert await acquired(lock)
+    await redis.hset("lock-fence", "server", "f" * 40)
+    await calm.pause(calm.sentinels[0])
+    try:
+        with within(2), pytest.raises(DeadlineExceededError, match="sentinels"):
+            await lock.acquire()
+    finally:
+        await calm.resume(calm.sentinels[0])
+    assert await nothing_left(redis)
+    assert await acquired(lock)
+
+
 @pytest.mark.parametrize("crash", [True, False])
 async def test_a_body_goes_on_through_a_failover(group: EmbeddedSentinel, crash: bool) -> None:
     async with RedisClient(group.settings) as redis:

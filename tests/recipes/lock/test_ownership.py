@@ -14,7 +14,8 @@ import anyio
 import pytest
 
 from sahool_cache import RedisClient, UsageError
-from sahool_cache.errors import LockLostError
+from sahool_cache.embedded import EmbeddedSentinel
+from sahool_cache.errors import LockLostError, OutcomeUnknownError, UnavailableError
 from sahool_cache.recipes.distributed_lock import DistributedLock
 from tests.integration.observe import eventually, other_tasks, within
 from tests.recipes.lock.owners import apart, nothing_left
@@ -203,6 +204,24 @@ async def test_a_loop_that_stood_still_beyond_the_lease_has_lost(redis: RedisCli
     time.sleep(0.3)  # noqa: ASYNC251
     assert await lock.release() is False
     assert await nothing_left(redis)
+
+
+async def test_a_body_that_ended_within_the_lease_has_not_lost(
+    calm: EmbeddedSentinel, redis: RedisClient
+) -> None:
+    """
+    Although the server could not be asked to release it until the lease was over.
+    """
+    lock = DistributedLock("n", timeout=0.3, client=redis)
+    async with lock:
+        await calm.pause(calm.master)
+    await calm.resume(calm.master)
+    await redis.wait_ready(5)
+    assert await lock.acquire()
+    await calm.pause(calm.master)
+    with pytest.raises((UnavailableError, OutcomeUnknownError)):
+        await lock.release()
+    await calm.resume(calm.master)
 
 
 async def test_it_is_renewed_for_as_long_as_it_is_held(redis: RedisClient) -> None:
