@@ -139,7 +139,7 @@ class Wakeups:
             raise ClientClosedError("the client was closed")
 
     async def _unsubscribe(self, channel: str) -> None:
-        # Sent in the order in which it was decided: all that is waited for is a connection, in line.
+        # Sent in the order in which it was decided: only for a connection is waited, in line.
         if channel not in self._ears and self._pubsub is not None:
             try:
                 await self._pubsub.unsubscribe(channel)
