@@ -233,6 +233,21 @@ async def test_it_is_renewed_for_as_long_as_it_is_held(redis: RedisClient) -> No
     assert not any("renew" in name for name in other_tasks())
 
 
+async def test_what_was_granted_late_is_renewed_in_time(
+    calm: EmbeddedSentinel, redis: RedisClient
+) -> None:
+    lock = DistributedLock("n", timeout=0.8, client=redis)
+    assert await lock.acquire()
+    assert await lock.release()  # the counter is there
+    await calm.pause(calm.master)
+    acquiring = asyncio.create_task(lock.acquire())
+    await asyncio.sleep(0.6)  # less than a third of the lease is left
+    await calm.resume(calm.master)
+    assert await acquiring
+    await asyncio.sleep(0.5)
+    assert await lock.release()
+
+
 async def test_a_lock_that_was_dropped_is_not_renewed(redis: RedisClient) -> None:
     lock = DistributedLock("n", timeout=0.4, client=redis)
     assert await lock.acquire()
