@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -16,7 +17,10 @@ from redis.exceptions import ResponseError
 
 from sahool_cache import RedisClient
 from sahool_cache.embedded import EmbeddedSentinel
+from sahool_cache.recipes.distributed_lock import DistributedLock
 from sahool_cache.recipes.scripts import LuaScript
+from sahool_cache.routing.topology import Topology
+from tests.recipes.lock.owners import calls
 
 ACQUIRE, RENEW, RELEASE = map(LuaScript, ("lock_acquire", "lock_renew", "lock_release"))
 END = 2**53
@@ -153,6 +157,37 @@ async def test_another_server_gives_no_number_for_an_epoch_that_is_not_newer(
     await redis.delete("lock:n")
     await redis.hset("lock-fence", "server", "f" * 40)
     assert (await ask(redis, 8))[0] == 8 << 32
+
+
+class Restless(RedisClient):
+    """
+    Sees the group change `changes` times, each time it looks.
+    """
+
+    changes = 0
+
+    @property
+    def topology(self) -> Topology:
+        if not self.changes:
+            return super().topology
+        self.changes -= 1
+        return replace(super().topology)
+
+
+@pytest.mark.asyncio
+async def test_a_number_counts_only_if_the_group_did_not_change_meanwhile(
+    calm: EmbeddedSentinel, redis: RedisClient
+) -> None:
+    async with Restless(calm.settings) as restless:
+        lock = DistributedLock("n", client=restless)
+        async with lock:
+            last = lock.fence
+        restless.changes = 4  # before and after two calls
+        await redis.config_resetstat()
+        async with lock:
+            assert lock.fence == last + 3
+            assert await calls(redis) == 3
+        assert await redis.exists("lock:n") == 0
 
 
 @pytest.mark.asyncio
