@@ -211,3 +211,22 @@ async def test_a_release_may_be_repeated_and_a_late_acquisition_takes_nothing(
     assert await RENEW(redis, ["lock:n"], ["mine", 100]) == 0
     assert await RENEW(redis, ["lock:n"], ["next", 100_000]) == 1
     assert await redis.pttl("lock:n") > 50_000
+
+
+@pytest.mark.asyncio
+async def test_a_release_tells_all_who_wait_or_only_the_first_in_the_queue(
+    redis: RedisClient,
+) -> None:
+    async with redis.pubsub() as pubsub, asyncio.timeout(5):
+        await pubsub.psubscribe("lock:n:free*")
+        messages = pubsub.listen()
+        await anext(messages)
+        for queue in ([], ["lock-queue:n", "lock-patience:n"]):
+            await redis.zadd("lock-queue:n", {"first": 1, "second": 2})
+            await redis.zadd("lock-patience:n", {"first": 1e15, "second": 1e15})
+            await redis.set("lock:n", "mine", px=10_000)
+            keys = ["lock:n", "lock-released:mine", *queue]
+            assert await RELEASE(redis, keys, ["mine", 300, "lock:n:free"]) == 1
+            told = "lock:n:free:first" if queue else "lock:n:free"
+            assert (await anext(messages))["channel"] == told
+    await redis.delete("lock-queue:n", "lock-patience:n")
