@@ -230,3 +230,18 @@ async def test_a_release_tells_all_who_wait_or_only_the_first_in_the_queue(
             told = "lock:n:free:first" if queue else "lock:n:free"
             assert (await anext(messages))["channel"] == told
     await redis.delete("lock-queue:n", "lock-patience:n")
+
+
+@pytest.mark.asyncio
+async def test_whoever_gets_a_fair_lock_has_left_its_queue(redis: RedisClient) -> None:
+    """
+    If it dies, those behind it wait for the end of its lease only.
+    """
+    await acquire(redis, 1)  # the counter is there
+    keys = ["lock:n", "lock-fence", "lock-released:mine", "lock-queue:n", "lock-patience:n"]
+    args = ["mine", 10_000, "1", "", 5000, "lock:n:free"]
+    assert (await ACQUIRE(redis, keys, args))[0] == 0
+    assert await redis.zrange("lock-queue:n", 0, -1) == ["mine"]
+    await redis.delete("lock:n")
+    assert (await ACQUIRE(redis, keys, args))[0] > 0
+    assert await redis.exists("lock-queue:n", "lock-patience:n") == 0
