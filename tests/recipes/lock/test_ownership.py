@@ -238,15 +238,15 @@ async def test_it_is_renewed_for_as_long_as_it_is_held(redis: RedisClient) -> No
 async def test_what_was_granted_late_is_renewed_in_time(
     calm: EmbeddedSentinel, redis: RedisClient
 ) -> None:
-    lock = DistributedLock("n", timeout=0.6, client=redis)
+    lock = DistributedLock("n", timeout=1.0, client=redis)
     assert await lock.acquire()
     assert await lock.release()  # the counter is there
     await calm.pause(calm.master)
     acquiring = asyncio.create_task(lock.acquire())
-    await asyncio.sleep(0.45)  # less than a third of the lease is left
+    await asyncio.sleep(0.75)  # less than a third of the lease is left
     await calm.resume(calm.master)
     assert await acquiring
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(0.4)
     assert await lock.release()
 
 
