@@ -53,8 +53,9 @@ class DistributedLock:
     - `wait`: seconds that acquiring takes at most; None is `timeout`, 0 asks once. A server that
       does not answer may take two more.
     - `fair`: first come, first served, also across processes; after a failover as far as the queue
-      was replicated. All who use the name must agree on it. Without it that is so within a
-      process; among processes the quickest has it, and where all are busy one may wait for long.
+      was replicated. All who use the name must agree on it. A process that dies while it waits
+      keeps its place for seven seconds at most. Without it that is so within a process; among
+      processes the quickest has it, and where all are busy one may wait for long.
     - `require_replicas`: how many replicas, or "all", must have the lock before it counts; costs a
       ``WAIT``. 0 is what the client's settings say.
     - `prefix`: of its keys. The lock is the string key ``<prefix>:<name>``, so ``SET key token NX

@@ -88,7 +88,7 @@ class Acquisition:
             return False
         self.fence, self.ends = granted.fence, granted.since + self._terms.lease
         self._timer = asyncio.get_running_loop().call_later(
-            self._terms.lease / 3, self._start_renewing
+            max(0.0, granted.since + self._terms.lease / 3 - monotonic()), self._start_renewing
         )
         return True
 

@@ -26,12 +26,13 @@ def begun(acquisition: Acquisition) -> Acquisition:
 def held(lock: object, all_of_it: set[Acquisition]) -> Acquisition | None:
     """
     The newest that the running task holds, or has lost; or else the only one there is whose own
-    task has ended, as after a fixture that acquired it.
+    task has ended, as after a fixture that acquired it. One that was lost counts if all were.
     """
     for each in reversed(_OURS.get()):
         if each.held and each.lock() is lock:
             return each
     orphans = [each for each in all_of_it if each.held and each.orphaned]
+    orphans = [each for each in orphans if not each.lost] or orphans
     return orphans[0] if len(orphans) == 1 else None
 
 

@@ -38,9 +38,11 @@ class Line:
         """
         What `ask` was granted before `limit`, for a `lease`. Raises what it raises.
         """
-        if not await self._comes_to_the_front(limit):
-            return None
         answer: Granted | Refused | None = None
+        if not await self._comes_to_the_front(limit):
+            if monotonic() >= self._until:  # who is in front has had no answer: is there a server?
+                answer = await ask()
+            return answer if isinstance(answer, Granted) else None
         try:
             while not self.hears or await self._heard(limit):
                 answer = await ask()

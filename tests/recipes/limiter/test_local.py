@@ -80,6 +80,14 @@ def test_it_remembers_only_so_many_ids() -> None:
     assert "only looked at" not in limiter._times
 
 
+def test_what_was_counted_longest_ago_is_forgotten_first() -> None:
+    limiter = LocalLimiter((Limit(9, 60),), processes=1)
+    for number in (*range(local.KEPT), 0, local.KEPT):
+        assert passes(limiter, 0, name=str(number))
+    assert "0" in limiter._times
+    assert "1" not in limiter._times
+
+
 def test_it_forgets_one_or_all() -> None:
     limiter = LocalLimiter((Limit(1, 60),), processes=1)
     assert all(passes(limiter, 0, name=name) for name in "ab")

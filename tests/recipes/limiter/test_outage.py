@@ -156,6 +156,27 @@ async def test_waiting_gives_up_in_time_when_redis_is_gone() -> None:
         assert (await limiter.acquire("u")).degraded  # the client is closed
 
 
+@pytest.mark.asyncio
+async def test_what_was_cut_off_in_flight_is_asked_again_but_never_given_back_twice(
+    calm: EmbeddedSentinel, redis: RedisClient
+) -> None:
+    limiter = RateLimiter(5, 60, client=redis)
+    await limiter.acquire("u", 5)
+    for call, repeated in ((limiter.acquire, True), (limiter.peek, True), (limiter.refund, False)):
+        await calm.pause(calm.master)
+        try:
+            asking = asyncio.create_task(call("u"))
+            node = redis.chain.fleet.master.node  # type: ignore[union-attr]
+            async with asyncio.timeout(5):
+                while not node.lanes[0].in_flight:
+                    await asyncio.sleep(0)
+            node.abort("cut by the test")
+        finally:
+            await calm.resume(calm.master)
+        assert (await asking).degraded is not repeated
+        await redis.wait_ready(5)
+
+
 class Hands:
     """
     A clock that the test moves.

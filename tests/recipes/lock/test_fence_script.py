@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -16,7 +17,10 @@ from redis.exceptions import ResponseError
 
 from sahool_cache import RedisClient
 from sahool_cache.embedded import EmbeddedSentinel
+from sahool_cache.recipes.distributed_lock import DistributedLock
 from sahool_cache.recipes.scripts import LuaScript
+from sahool_cache.routing.topology import Topology
+from tests.recipes.lock.owners import calls
 
 ACQUIRE, RENEW, RELEASE = map(LuaScript, ("lock_acquire", "lock_renew", "lock_release"))
 END = 2**53
@@ -155,6 +159,37 @@ async def test_another_server_gives_no_number_for_an_epoch_that_is_not_newer(
     assert (await ask(redis, 8))[0] == 8 << 32
 
 
+class Restless(RedisClient):
+    """
+    Sees the group change `changes` times, each time it looks.
+    """
+
+    changes = 0
+
+    @property
+    def topology(self) -> Topology:
+        if not self.changes:
+            return super().topology
+        self.changes -= 1
+        return replace(super().topology)
+
+
+@pytest.mark.asyncio
+async def test_a_number_counts_only_if_the_group_did_not_change_meanwhile(
+    calm: EmbeddedSentinel, redis: RedisClient
+) -> None:
+    async with Restless(calm.settings) as restless:
+        lock = DistributedLock("n", client=restless)
+        async with lock:
+            last = lock.fence
+        restless.changes = 4  # before and after two calls
+        await redis.config_resetstat()
+        async with lock:
+            assert lock.fence == last + 3
+            assert await calls(redis) == 3
+        assert await redis.exists("lock:n") == 0
+
+
 @pytest.mark.asyncio
 async def test_a_release_may_be_repeated_and_a_late_acquisition_takes_nothing(
     redis: RedisClient,
@@ -176,3 +211,37 @@ async def test_a_release_may_be_repeated_and_a_late_acquisition_takes_nothing(
     assert await RENEW(redis, ["lock:n"], ["mine", 100]) == 0
     assert await RENEW(redis, ["lock:n"], ["next", 100_000]) == 1
     assert await redis.pttl("lock:n") > 50_000
+
+
+@pytest.mark.asyncio
+async def test_a_release_tells_all_who_wait_or_only_the_first_in_the_queue(
+    redis: RedisClient,
+) -> None:
+    async with redis.pubsub() as pubsub, asyncio.timeout(5):
+        await pubsub.psubscribe("lock:n:free*")
+        messages = pubsub.listen()
+        await anext(messages)
+        for queue in ([], ["lock-queue:n", "lock-patience:n"]):
+            await redis.zadd("lock-queue:n", {"first": 1, "second": 2})
+            await redis.zadd("lock-patience:n", {"first": 1e15, "second": 1e15})
+            await redis.set("lock:n", "mine", px=10_000)
+            keys = ["lock:n", "lock-released:mine", *queue]
+            assert await RELEASE(redis, keys, ["mine", 300, "lock:n:free"]) == 1
+            told = "lock:n:free:first" if queue else "lock:n:free"
+            assert (await anext(messages))["channel"] == told
+    await redis.delete("lock-queue:n", "lock-patience:n")
+
+
+@pytest.mark.asyncio
+async def test_whoever_gets_a_fair_lock_has_left_its_queue(redis: RedisClient) -> None:
+    """
+    If it dies, those behind it wait for the end of its lease only.
+    """
+    await acquire(redis, 1)  # the counter is there
+    keys = ["lock:n", "lock-fence", "lock-released:mine", "lock-queue:n", "lock-patience:n"]
+    args = ["mine", 10_000, "1", "", 5000, "lock:n:free"]
+    assert (await ACQUIRE(redis, keys, args))[0] == 0
+    assert await redis.zrange("lock-queue:n", 0, -1) == ["mine"]
+    await redis.delete("lock:n")
+    assert (await ACQUIRE(redis, keys, args))[0] > 0
+    assert await redis.exists("lock-queue:n", "lock-patience:n") == 0

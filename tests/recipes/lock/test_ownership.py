@@ -86,14 +86,16 @@ async def test_wait_for_and_gather_leave_the_lock_to_the_caller(redis: RedisClie
 
 
 async def test_an_acquisition_outlives_its_task_and_is_anybodys_then(redis: RedisClient) -> None:
-    lock = DistributedLock("n", client=redis)
+    lock = DistributedLock("n", timeout=0.5, client=redis)
 
     async def acquire() -> int:
         assert await lock.acquire()
         return lock.fence
 
-    fence = await apart(acquire())
-    assert lock.fence == fence
+    await apart(acquire())
+    await redis.delete("lock:n")
+    assert await eventually(lambda: not lock.owned)  # lost, and nobody gives it back
+    assert await apart(acquire()) == lock.fence
     assert await lock.release()
 
     async def scoped() -> AsyncIterator[int]:
@@ -231,6 +233,21 @@ async def test_it_is_renewed_for_as_long_as_it_is_held(redis: RedisClient) -> No
             assert lock.owned
             assert await redis.pttl("lock:n") > 0
     assert not any("renew" in name for name in other_tasks())
+
+
+async def test_what_was_granted_late_is_renewed_in_time(
+    calm: EmbeddedSentinel, redis: RedisClient
+) -> None:
+    lock = DistributedLock("n", timeout=1.0, client=redis)
+    assert await lock.acquire()
+    assert await lock.release()  # the counter is there
+    await calm.pause(calm.master)
+    acquiring = asyncio.create_task(lock.acquire())
+    await asyncio.sleep(0.75)  # less than a third of the lease is left
+    await calm.resume(calm.master)
+    assert await acquiring
+    await asyncio.sleep(0.4)
+    assert await lock.release()
 
 
 async def test_a_lock_that_was_dropped_is_not_renewed(redis: RedisClient) -> None:
