@@ -15,8 +15,9 @@ __all__ = ["Replicas", "Terms"]
 
 Replicas = int | Literal["all"]
 
-LONGEST = 1e9
-"""Seconds, thirty years: what a server takes for a time to live has an end."""
+SHORTEST, LONGEST = 0.01, 1e9
+"""Seconds: a lease that ends before the server's answer is there is none; and what a server takes
+for a time to live has an end, after thirty years here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +85,10 @@ class Terms:
         if not isinstance(fair, bool):
             raise TypeError(f"fair must be True or False, not {fair!r}")
         lease = positive_seconds(timeout)
-        if lease > LONGEST:
-            raise ValueError(f"timeout must be at most {LONGEST:.0f} seconds, not {timeout!r}")
+        if not SHORTEST <= lease <= LONGEST:
+            raise ValueError(
+                f"timeout must be from {SHORTEST} to {LONGEST:.0f} seconds, not {timeout!r}"
+            )
         return cls(
             name=name,
             prefix=prefix,

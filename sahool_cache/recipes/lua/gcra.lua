@@ -19,6 +19,7 @@
 --            retry_after  microseconds until a request of that cost passes if nobody else asks; else 0
 -- Value    "<us>:<num>": when all that was taken is paid back, us + num / max microseconds since 1970 by
 --          the server's clock. Exact for ever, whatever max and window are.
+--          Any other string counts as none.
 -- Expiry   as soon as the full quota is back.
 --
 -- Promise  in any time t at most max * (1 + t / window) requests pass. If the server's clock goes back,
@@ -36,10 +37,9 @@ end
 local function load(key, max, window)
   local limit = {key = key, max = max, us = now, num = 0}
   limit.step, limit.part = math.floor(window / max), window % max
-  local stored = redis.call('GET', key)
-  if stored then
-    local us, num = string.match(stored, '^(%d+):(%d+)$')
-    us, num = tonumber(us), tonumber(num)
+  local us, num = string.match(redis.call('GET', key) or '', '^(%d+):(%d+)$')
+  us, num = tonumber(us), tonumber(num)
+  if us then
     if us > now + window or (us == now + window and num > 0) then
       us, num, limit.changed = now + window, 0, true
     end

@@ -21,6 +21,7 @@
 --            retry_after  microseconds until a request of that cost passes if nobody else asks; else 0
 -- Value    "<start>:<current>:<previous>": when the window began, in microseconds since 1970 by the
 --          server's clock, and the requests of it and of the one before.
+--          Any other string counts as none.
 -- Expiry   as soon as the full quota is back, two windows at the most.
 --
 -- Promise  in each window at most max requests pass, and in any time of that length less than 2 * max:
@@ -34,10 +35,10 @@ local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
 
 local function load(key, max, window)
   local limit = {key = key, max = max, window = window, start = now, current = 0, previous = 0}
-  local stored = redis.call('GET', key)
-  if stored then
-    local start, current, previous = string.match(stored, '^(%d+):(%d+):(%d+)$')
-    start, current, previous = tonumber(start), tonumber(current), tonumber(previous)
+  local start, current, previous = string.match(
+    redis.call('GET', key) or '', '^(%d+):(%d+):(%d+)$')
+  start, current, previous = tonumber(start), tonumber(current), tonumber(previous)
+  if start then
     if start > now then
       start, limit.changed = now, true
     elseif now - start >= window then

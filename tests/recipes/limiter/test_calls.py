@@ -228,6 +228,17 @@ def test_a_wrong_argument_is_named(
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("algorithm", ["gcra", "sliding_window"])
+@pytest.mark.parametrize("found", ["", "rubbish", "1:2:3:4", "-1:0", "1.5:0:0"])
+async def test_a_string_that_says_nothing_counts_as_none(
+    redis: RedisClient, algorithm: Any, found: str
+) -> None:
+    limiter = RateLimiter(2, 60, algorithm, client=redis)
+    await redis.set(limiter._keys("u")[0], found)
+    assert [await limiter.is_allowed("u") for _ in range(3)] == [True, True, False]
+
+
+@pytest.mark.asyncio
 @every_algorithm
 async def test_what_the_server_refuses_is_raised(
     calm: EmbeddedSentinel, redis: RedisClient, algorithm: Any

@@ -22,7 +22,8 @@ from tests.recipes.lock.owners import apart, calls, nothing_left
 WRONG: tuple[tuple[str, Any, type[Exception]], ...] = (
     *(("name", value, TypeError) for value in (None, 7, b"x")),
     ("name", "", ValueError),
-    *(("timeout", value, ValueError) for value in (0, -1, math.inf, math.nan, True, "10", 1e300)),
+    *(("timeout", value, ValueError) for value in (0, -1, 1e-6, math.inf, math.nan, True, "10")),
+    ("timeout", 1e300, ValueError),
     *(("wait", value, ValueError) for value in (-0.1, math.inf, math.nan)),
     *(("wait", value, TypeError) for value in (True, "1")),
     *(("fair", value, TypeError) for value in (1, None)),
