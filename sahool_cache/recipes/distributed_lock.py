@@ -171,12 +171,12 @@ class DistributedLock:
         if acquisition is None or acquisition.scope is None:
             return
         scope, acquisition.scope = acquisition.scope, None
-        lost, cut = not acquisition.over and acquisition.lost, False
+        lost, cut = acquisition.held and acquisition.lost, False
         try:
             await scope.__aexit__(kind, error, trace)
         except TimeoutError:
             lost = cut = True
-        if not acquisition.over:
+        if acquisition.held:
             self._acquisitions.discard(acquisition)
             lost = not await self._given_back(acquisition) or lost
         if lost and (cut or error is None or isinstance(error, Exception)):

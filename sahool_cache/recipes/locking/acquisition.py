@@ -5,6 +5,7 @@ One acquisition of a lock: taken, kept as long as the lock object lives, given b
 from __future__ import annotations
 
 import asyncio
+import os
 from time import monotonic
 from typing import Any
 from weakref import ref
@@ -34,6 +35,7 @@ class Acquisition:
         self.over = False
         self.scope: asyncio.Timeout | None = None
         self._terms = terms
+        self._pid = os.getpid()
         self._task = _running_task()
         self._refuted = False
         self._claim: Claim
@@ -44,9 +46,10 @@ class Acquisition:
     @property
     def held(self) -> bool:
         """
-        Whether it was taken and not given back; also when it was lost meanwhile.
+        Whether it was taken and not given back, also when it was lost meanwhile; never in a forked
+        child: it is the parent's.
         """
-        return self.fence > 0 and not self.over
+        return self.fence > 0 and not self.over and self._pid == os.getpid()
 
     @property
     def lost(self) -> bool:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import time
 import traceback
 from collections.abc import AsyncIterator
@@ -54,6 +55,20 @@ async def test_tasks_that_share_an_object_cannot_release_each_others_lock(
     assert await owning
     assert await waiting
     assert seen[0] < seen[1]
+
+
+async def test_a_forked_child_has_not_got_its_parents_lock(redis: RedisClient) -> None:
+    async with DistributedLock("n", client=redis) as lock:
+        reads, writes = os.pipe()
+        child = os.fork()
+        if not child:
+            os.write(writes, b"owned" if lock.owned else b"none")
+            os._exit(0)
+        await asyncio.to_thread(os.waitpid, child, 0)
+        assert os.read(reads, 10) == b"none"
+        assert lock.owned
+        os.close(reads)
+        os.close(writes)
 
 
 async def test_children_have_the_lock_as_well(redis: RedisClient) -> None:
