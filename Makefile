@@ -10,6 +10,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --only-binary :all:
 PINS := requirements-dev.txt
 BENCH_PINS := requirements-bench.txt
+JOBS := 2
 PYTHONS := $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
 
 # What the shell of the user has set up for another project must not leak into this one.
@@ -34,8 +35,9 @@ help: ## Show this list
 demo: $(DEMO_READY) ## A real group loses its master, live; ARGS="--plain --seconds 10"
 	@$(PY) -m sahool_cache demo $(ARGS)
 
-test: $(DEV_READY) $(NODE_READY) ## All tests, with coverage; ARGS="-k failover -x"
-	@$(PY) -m coverage run -m pytest $(ARGS); status=$$?; \
+# A file's tests stay together: they share servers.
+test: $(DEV_READY) $(NODE_READY) ## All tests, with coverage; ARGS="-k failover -x", JOBS=0 in one process
+	@$(PY) -m pytest -n $(JOBS) --dist loadfile --cov --cov-report= $(ARGS); status=$$?; \
 	$(PY) -m coverage report; exit $$status
 
 sim: $(DEV_READY) ## Explore the seeded simulation; SEED=123 replays one and prints its trace

@@ -4,6 +4,7 @@ One call of a command method, and how its results are compared.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -64,7 +65,8 @@ class Row:
     @property
     def id(self) -> str:
         options = [f"{name}={value!r}" for name, value in self.options.items()]
-        return f"{self.method}({', '.join([*map(repr, self.args), *options])})"[:90]
+        told = f"{self.method}({', '.join([*map(repr, self.args), *options])})"[:90]
+        return re.sub(" at 0x[0-9a-f]+", "", told)  # the same in every process
 
 
 def row(
