@@ -43,7 +43,8 @@ async def replaced(group: EmbeddedSentinel, *, crash: bool) -> None:
     """
     if crash:
         old = await group.kill_master()
-        await group.wait_for_failover(old)
+        # The sentinels may have to vote several times, with seconds in between.
+        await group.wait_for_failover(old, timeout=45)
         await group.restart(old)
         return
     for _ in range(5):
