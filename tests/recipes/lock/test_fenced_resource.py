@@ -96,5 +96,5 @@ async def fail_over(group: EmbeddedSentinel, redis: RedisClient, kind: str) -> N
     old = group.master
     async with losing(group, redis):
         await asyncio.sleep(0.1)  # of grants that nobody else will know of
-    await group.wait_for_failover(old)
+    await group.wait_for_failover(old, timeout=45)  # they may have to vote several times
     await group.restart(old)
