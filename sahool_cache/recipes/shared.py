@@ -39,7 +39,6 @@ class Shared:
     """
 
     def __init__(self, client: RedisClient) -> None:
-        self.client = client
         self.repeating = client.with_options(retry="always")
         self.hasty = client.with_options(retry="always", durability=0)
         self.wakeups = Wakeups(client, self.start)

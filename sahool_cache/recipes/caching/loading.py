@@ -105,11 +105,11 @@ class Loading:
             return await self._leased(strict=force)
         if self._spare or not waits:
             return None
-        return await self._called(stored=False)
+        return await self.alone()
 
     async def alone(self) -> Loaded:
         """
-        What the function gives, without Redis.
+        What the function gives; nothing is stored.
         """
         return await self._called(stored=False)
 
