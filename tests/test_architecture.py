@@ -73,7 +73,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "msgspec": EVERYWHERE,
     "opentelemetry": ("integrations/opentelemetry.py",),
     "prometheus_client": ("integrations/prometheus.py",),
-    "pydantic": ("settings/", "recipes/"),
+    "pydantic": ("settings/", "recipes/", "cli/options.py"),
     "pydantic_core": ("settings/",),
     "pydantic_settings": ("settings/",),
     "pytest": ("testing/",),

@@ -4,6 +4,7 @@ The command line: every command in one list, and what their results mean to the 
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
@@ -13,10 +14,15 @@ import typer
 from sahool_cache.cli.demo.command import demo
 from sahool_cache.cli.exit_status import ExitStatus
 from sahool_cache.cli.explain import explain
+from sahool_cache.cli.health import health
 
 __all__ = ["COMMANDS", "main"]
 
-COMMANDS: Mapping[str, Callable[..., int]] = {"demo": demo, "explain": explain}
+COMMANDS: Mapping[str, Callable[..., int]] = {
+    "health": health,
+    "explain": explain,
+    "demo": demo,
+}
 """The whole command line, in the order of ``--help``: name -> function that returns its status."""
 
 
@@ -24,6 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     Runs one command and returns its exit status, see `ExitStatus`.
     """
+    # What the library logs is in the answers; without a handler Python would print it among them.
+    logging.getLogger("sahool_cache").addHandler(logging.NullHandler())
     command = typer.main.get_command(_application())
     try:
         status = command.main(argv, prog_name="sahool-cache", standalone_mode=False)

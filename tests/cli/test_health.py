@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from sahool_cache.embedded import EmbeddedSentinel
+from tests.cli.conftest import Cli
+
+
+def test_a_group_in_order_is_healthy(calm_group: EmbeddedSentinel, cli: Cli) -> None:
+    done = cli("health", settings=calm_group.settings)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[0] == "✓ healthy"
+    assert f"✓ master {calm_group.master.address} answers" in lines
+    assert "✓ 3 of 3 sentinels answer, the quorum is 2" in lines
+    assert sum("keeps up" in line for line in lines) == 2
+
+
+def test_json_is_one_document_whatever_the_status(calm_group: EmbeddedSentinel, cli: Cli) -> None:
+    done = cli("health", "--json", settings=calm_group.settings)
+    assert (done.returncode, json.loads(done.stdout)["status"]) == (0, "healthy")
+
+
+@pytest.mark.asyncio
+async def test_a_lost_replica_degrades_and_a_lost_group_is_down(cli: Cli) -> None:
+    async with EmbeddedSentinel(down_after=30) as group:
+        await group.kill(group.replicas[0])
+        done = cli("health", "--json", "--within", "1", settings=group.settings)
+        document = json.loads(done.stdout)
+        assert (done.returncode, document["status"]) == (1, "degraded")
+        assert sorted(each["in_rotation"] for each in document["checks"]["replicas"]) == [
+            False,
+            True,
+        ]
+
+        for node in (*group.sentinels, group.master):
+            await group.kill(node)
+        done = cli("health", "--json", "--within", "1", settings=group.settings)
+        assert (done.returncode, json.loads(done.stdout)["status"]) == (2, "unhealthy")
+        done = cli("health", "--within", "1", settings=group.settings)
+        assert (done.returncode, done.stdout.splitlines()[0]) == (2, "✗ unhealthy")
+        assert f"{group.sentinels[0].address}" in done.stdout, "why"
+
+
+def test_wrong_settings_and_wrong_words_are_usage_errors(
+    calm_group: EmbeddedSentinel, cli: Cli
+) -> None:
+    for arguments, said in (
+        (("health",), "no sentinel is given"),
+        (("health", "--url", "redis+sentinel://h:1"), "the URL has no master name"),
+        (("health", "--within", "nan"), "--within"),
+        (("health", "--nonsense"), "nonsense"),
+        (("wealth",), "wealth"),
+    ):
+        done = cli(*arguments)
+        assert (done.returncode, done.stdout) == (64, ""), arguments
+        assert said in done.stderr
+
+
+def test_a_password_is_in_no_output(calm_group: EmbeddedSentinel, cli: Cli) -> None:
+    url = f"redis+sentinel://:wrong-pw@{calm_group.sentinels[0].address}/sahool-master"
+    done = cli("health", "--json", "--within", "0.5", "--url", url)
+    assert done.returncode == 2
+    assert "wrong-pw" not in done.stdout + done.stderr
