@@ -66,7 +66,8 @@ RIGHTS = (
         command="ROLE",
         sent=("ROLE",),
         on="data",
-        costs="replicas are read without their own word on the replication link",
+        costs="replicas are read without their own word on the replication link, those of a scope "
+        'not at all after a write, and durability="all" raises NotDurableError',
     ),
     Right(
         command="CLIENT SETINFO",
@@ -93,7 +94,8 @@ RIGHTS = (
         command="WAIT",
         sent=("WAIT", "1", "1"),
         on="data",
-        costs="no write is known to be durable: each that should be raises NotDurableError",
+        costs="no write is known to be durable: each that should be raises NotDurableError, and "
+        "wait() NoPermissionError",
         when="durability, wait()",
     ),
     Right(

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from sahool_cache.events import Event, RightMissing
 from sahool_cache.rights import right_to
 
-__all__ = ["Rights"]
+__all__ = ["Emit", "Rights"]
 
 
 class Emit(Protocol):
@@ -17,7 +17,11 @@ class Emit(Protocol):
     Tells the observers.
     """
 
-    def __call__(self, kind: type[Event], **facts: Any) -> None: ...
+    def __call__(self, kind: type[Event], **facts: Any) -> None:
+        """
+        Tells a fact of this moment.
+        """
+        ...
 
 
 class Rights:

@@ -83,6 +83,7 @@ class FakeChannel:
 
     def __init__(self, sentinel: FakeSentinel) -> None:
         self.role: str | None = sentinel.role
+        self.lives = float("inf")
         self.heard: Callable[[str, str], None] | None = None
         self._sentinel = sentinel
         self._lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
