@@ -116,8 +116,8 @@ RIGHTS = (
         command="PTTL",
         sent=("PTTL", "x"),
         on="data",
-        costs="the near cache keeps nothing, not knowing for how long",
-        when="near_cache",
+        costs="the near cache keeps nothing, not knowing for how long, and recipes are refused",
+        when="near_cache, recipes",
     ),
     Right(
         command="SENTINEL GET-MASTER-ADDR-BY-NAME",
