@@ -48,12 +48,13 @@ class _Side:
 
     def catch_up(self) -> None:
         """
-        Begins anew where there are newer credentials than those that connections are told of.
+        Begins anew where there are newer credentials than those that connections are told of. Of
+        what fails is told once until it succeeds.
         """
         if self.version != self.login.version:
             self.version, self.done = self.login.version, WeakSet()
             self.failures, self.again_at = 0, 0.0
-            self.announced = self.told = False
+            self.announced = False
 
 
 class Reauthentication:
@@ -133,7 +134,7 @@ class Reauthentication:
         refused = [answer for answer in answers if isinstance(answer, RedisError)]
         if refused:
             return self._failed(side, f"{str(refused[0])[:80]}; {side.login.hint}")
-        side.failures = 0
+        side.failures, side.told = 0, False
         if credentials and not side.announced:
             side.announced = True
             self._tell(CredentialsRenewed, on=side.on, connections=len(taken))
