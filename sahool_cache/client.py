@@ -243,6 +243,7 @@ class RedisClient(View):
     async def _end(self) -> None:
         self._closed = True
         chain, self.chain, self.near_cache = self.chain, None, None
+        self._reauthentication = None
         supervisor, self._supervisor = self._supervisor, None
         settled, self._settled = self._settled, None
         self._events.end_streams()

@@ -30,6 +30,10 @@ from sahool_cache.wiring.rights import Emit, Rights
 __all__ = ["Dialler", "NetworkDialler", "check_providers"]
 
 
+GREETING = 3
+"""How many times its `sentinel_timeout` a sentinel may take to greet."""
+
+
 class Dialler(Protocol):
     """
     Opens connections. The simulation has one of its own.
@@ -65,7 +69,8 @@ class NetworkDialler:
         tell: Emit = lambda kind, **facts: None,  # noqa: ARG005
     ) -> None:
         self._settings = settings
-        within = 0.9 * settings.socket_connect_timeout  # so that it is told apart from the server
+        # A provider has a little less than a greeting may take: so the two are told apart.
+        within = 0.9 * settings.socket_connect_timeout
         self.logins = (
             Login(
                 username=settings.username,
@@ -79,7 +84,7 @@ class NetworkDialler:
                 password=_reveal(settings.sentinel_password),
                 file=settings.sentinel_password_file,
                 provider=providers[1],
-                within=within,
+                within=0.9 * GREETING * settings.sentinel_timeout,
                 setting="sentinel_",
             ),
         )
@@ -131,7 +136,7 @@ class NetworkDialler:
         """
         timeout = self._settings.sentinel_timeout
         pool = self._pool(address, 1, self._sentinel)
-        wire = await self._greeted(pool, timeout * 3)
+        wire = await self._greeted(pool, timeout * GREETING)
         return SentinelChannel(wire, timeout=timeout, lives=self._lifetime())
 
     def _pool(self, address: Address, size: int, options: dict[str, Any]) -> ExclusivePool:

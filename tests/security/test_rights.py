@@ -77,7 +77,7 @@ async def test_a_right_that_is_missing_costs_its_feature_and_one_warning(
         for name, feature in FEATURES.items():
             if name in COSTS.get(right.name, ()):
                 with pytest.raises((Exception, AssertionError)):
-                    async with asyncio.timeout(3):
+                    async with asyncio.timeout(1):
                         await feature(redis)
                 failed.add(name)
             else:

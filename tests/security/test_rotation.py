@@ -5,6 +5,8 @@ connection is made anew.
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -65,16 +67,16 @@ async def everywhere(group: EmbeddedSentinel, *rules: str, fresh: bool = False) 
                 await group.command(node, "ACL", "SETUSER", user, *rules)
 
 
-async def users(group: EmbeddedSentinel) -> set[str]:
+async def users(group: EmbeddedSentinel) -> dict[str, int]:
     """
-    Which users have connections to the servers and sentinels, in the clients' own name.
+    How many connections each user has to the servers and sentinels, of those named by the client.
     """
-    found = set()
+    found: Counter[str] = Counter()
     for node in (*servers(group), *group.sentinels):
         for line in str(await group.command(node, "CLIENT", "LIST")).splitlines():
             facts = dict(word.split("=", 1) for word in line.split() if "=" in word)
             if facts["name"] == "app":
-                found.add(facts["user"])
+                found[facts["user"]] += 1
     return found
 
 
@@ -139,7 +141,8 @@ async def test_a_user_who_is_replaced_by_another_may_be_deleted(
     group: EmbeddedSentinel, recorder: Recorder
 ) -> None:
     """
-    A server ends all connections of a user who is deleted: by then there are none.
+    A server ends all connections of a user who is deleted: by then there are none but those that
+    wait without end and listen, and begin again.
     """
     names = {"data": "application", "sentinel": "client"}
     settings = group.settings.model_copy(update={"client_name": "app", "near_cache": True})
@@ -151,6 +154,10 @@ async def test_a_user_who_is_replaced_by_another_may_be_deleted(
     ) as redis:
         assert await eventually(lambda: len(redis.topology.in_rotation) == 2)
         await redis.blpop("nothing", timeout=0.01)  # so that the pool has a connection
+        waiting = asyncio.create_task(redis.blpop("list", timeout=0))
+        pubsub = redis.pubsub()
+        await pubsub.subscribe("c")
+        assert (await anext(pubsub.listen()))["type"] == "subscribe"
         async with Load(redis, writers=4, readers=2) as load:
             await load.flows()
             for nodes, user in ((servers(group), "application"), (group.sentinels, "client")):
@@ -160,11 +167,19 @@ async def test_a_user_who_is_replaced_by_another_may_be_deleted(
             names.update(data="application2", sentinel="client2")
             assert await redis.reauthenticate()
             await redis.blpop("nothing", timeout=0.01)
-            assert await users(group) == {"application2", "client2"}
+            now = await users(group)
+            assert now.keys() == {"application", "application2", "client2"}
+            assert now["application"] == 2, "those that wait and listen"
             for nodes, user in ((servers(group), "application"), (group.sentinels, "client")):
                 for node in nodes:
                     await group.command(node, "ACL", "DELUSER", user)
             await load.flows()
+            await redis.rpush("list", "a")
+            assert await waiting == ("list", "a")
+            assert (await anext(pubsub.listen()))["type"] == "subscribe"
+            await redis.publish("c", "m")
+            assert (await anext(pubsub.listen()))["type"] == "message"
+            await pubsub.aclose()
         assert load.errors == {}, load.first_errors
         assert recorder.of(NodeDown) == recorder.of(SentinelDown) == []
 
