@@ -110,7 +110,7 @@ class Login(CredentialProvider):
             return self._read(_text(self.file, self._setting))
         if self.provider is None:
             return self._read(self._password) if self._password is not None else ()
-        failed = ""
+        failed, given = "", None
         try:
             async with asyncio.timeout(self._within):
                 given = await _ask(self.provider)
@@ -150,7 +150,7 @@ async def _ask(provider: Provider) -> Any:
 
 
 def _text(file: Path, setting: str) -> str:
-    failed = ""
+    failed = text = ""
     try:
         text = file.read_text("utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:  # the latter has the whole file in it

@@ -287,7 +287,9 @@ class Node:
     def unblock(
         self,
         clients: list[int],
-        answered: Callable[[asyncio.Future[Any]], object] = lambda done: done.exception(),
+        answered: Callable[[asyncio.Future[Any]], object] = lambda done: (
+            done.cancelled() or done.exception()
+        ),
     ) -> None:
         """
         Asks the server to end these connections' blocked waits with -UNBLOCKED: then it is

@@ -134,15 +134,15 @@ class SentinelLink:
         """
         channel: Channel | None = None
         try:
-            async with asyncio.timeout(
-                max(self._timeout, 0.3) * 5
-            ):  # dialling has its own, shorter
+            # Dialling has a time limit of its own, a shorter one.
+            async with asyncio.timeout(max(self._timeout, 0.3) * 5):
                 channel = await self._dial(self.address)
                 _check_role(channel)
                 try:
                     await channel.listen(self._heard)
                     self.listening = True
                 except ResponseError:  # the ACL forbids it: polling alone has to do
+                    self.listening = False
                     self.refused.add("PSUBSCRIBE")
         except BaseException:
             if channel is not None:

@@ -91,7 +91,7 @@ class RedisSettings(BaseSettings):
     password_file: SecretFile = Field(
         default=None,
         description="File that holds the password, instead of `password`: read at every connect, "
-        "and when it has changed, which live connections notice within seconds.",
+        "and when it has changed, live connections log in again.",
     )
     db: Count = Field(default=0, ge=0, description="Number of the database to select.")
     tls: TLSChoice = Field(
@@ -122,6 +122,7 @@ class RedisSettings(BaseSettings):
     )
     max_connection_age: Threshold = Field(
         default=None,
+        ge=0.1,
         description="Seconds after which no connection is used any more: each is replaced before, "
         "at a moment of its own, the new one first. None, or off, for never.",
     )

@@ -119,7 +119,8 @@ class Reauthentication:
 
     async def _renew(self, side: _Side) -> bool:
         async with self._one_at_a_time:
-            pending = [live for live in side.live() if live not in side.done]
+            done = side.done  # there may be another version before this one has been taken
+            pending = [live for live in side.live() if live not in done]
             if not pending:
                 return True
             try:
@@ -130,7 +131,7 @@ class Reauthentication:
                 *(_log_in(live, credentials) for live in pending), return_exceptions=True
             )
         taken = [live for live, answer in zip(pending, answers, strict=True) if answer is None]
-        side.done.update(taken)
+        done.update(taken)
         refused = [answer for answer in answers if isinstance(answer, RedisError)]
         if refused:
             return self._failed(side, f"{str(refused[0])[:80]}; {side.login.hint}")
@@ -162,8 +163,11 @@ class Reauthentication:
             def failed(error: Exception, provider: Any = provider) -> Awaitable[None]:
                 return self._from_anywhere(self._unavailable, provider, type(error).__name__)
 
-            provider.on_next(given)  # type: ignore[union-attr]
-            provider.on_error(failed)  # type: ignore[union-attr]
+            try:
+                provider.on_next(given)  # type: ignore[union-attr]
+                provider.on_error(failed)  # type: ignore[union-attr]
+            except Exception as error:  # noqa: BLE001  # it can be asked all the same
+                self._unavailable(provider, type(error).__name__)
 
     def _from_anywhere(self, callback: Callable[..., None], *args: Any) -> Awaitable[None]:
         """

@@ -278,6 +278,38 @@ async def test_replies_stay_in_step_while_connections_log_in_again(
         assert redis.stats().repeats == 0
 
 
+@pytest.mark.asyncio
+async def test_renewals_at_once_leave_every_connection_with_the_newest(
+    group: EmbeddedSentinel,
+) -> None:
+    names = iter(range(10**9))
+    async with RedisClient(
+        settings(group, lanes=5, near_cache=True),
+        credential_provider=lambda: (USERS[next(names) // 40 % 2], PASSWORD),
+    ) as redis:
+        for _ in range(20):
+            assert await asyncio.gather(*(redis.reauthenticate() for _ in range(7))) == [True] * 7
+            assert len(await users(group)) == 1
+
+
+class Broken(Stream):
+    def on_next(self, callback: Callable[[Any], Any]) -> None:
+        raise RuntimeError(PASSWORD)
+
+
+@pytest.mark.asyncio
+async def test_a_stream_that_takes_no_listener_is_told_and_serves(
+    group: EmbeddedSentinel, recorder: Recorder
+) -> None:
+    async with RedisClient(
+        settings(group), credential_provider=Broken(), observers=[recorder]
+    ) as redis:
+        assert await redis.set("k", "v")
+        assert await eventually(lambda: recorder.of(CredentialsRefused) != [])
+    (event,) = recorder.of(CredentialsRefused)
+    assert event.why == "the provider failed with RuntimeError"
+
+
 def test_a_provider_and_a_password_are_refused() -> None:
     where: dict[str, Any] = {"sentinels": ["h"], "master_name": "m"}
     for prefix in ("", "sentinel_"):
