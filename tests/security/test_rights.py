@@ -92,6 +92,20 @@ async def test_a_right_that_is_missing_costs_its_feature_and_one_warning(
 
 
 @pytest.mark.asyncio
+async def test_a_ping_that_is_refused_costs_nothing_and_is_not_told(
+    group: EmbeddedSentinel, caplog: pytest.LogCaptureFixture
+) -> None:
+    await grant(group, servers(group), "application", "-ping")
+    await grant(group, group.sentinels, "client", "-ping")
+    settings = as_client(group, "application", near_cache=True, slow_threshold=None)
+    async with RedisClient(settings) as redis:
+        assert await eventually(lambda: len(redis.topology.in_rotation) == 2)
+        for feature in FEATURES.values():
+            await feature(redis)
+    assert [each for each in caplog.records if each.levelno >= logging.WARNING] == []
+
+
+@pytest.mark.asyncio
 async def test_a_durable_write_without_wait_runs_and_says_that_nobody_confirmed_it(
     group: EmbeddedSentinel,
 ) -> None:
