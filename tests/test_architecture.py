@@ -32,7 +32,7 @@ from tests.house import (
 FLOORS = (
     ("address", "background", "companion", "errors"),
     ("events", "incident"),
-    ("commands", "observers", "recorder", "settings"),
+    ("commands", "observers", "recorder", "rights", "settings"),
     ("connection", "policy", "routing"),
     ("wiring",),
     ("near_cache",),

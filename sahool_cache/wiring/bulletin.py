@@ -68,7 +68,7 @@ class Bulletin:
         if link.connected:
             self.tell(SentinelUp, sentinel=link.address)
             if link.refusal is not None:
-                self.rights.missing("SUBSCRIBE on a sentinel")
+                self.rights.missing("PSUBSCRIBE on a sentinel")
         else:
             self.tell(SentinelDown, sentinel=link.address, why=link.error or "gone")
 
