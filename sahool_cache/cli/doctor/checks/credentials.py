@@ -1,0 +1,138 @@
+"""
+Checks of passwords and rights: the client's, and the servers' among themselves.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from sahool_cache.cli.doctor.diagnosis import Check, Finding, Severity
+from sahool_cache.cli.doctor.facts import Facts, Member, listed
+from sahool_cache.cli.doctor.questions import CONFIG, DEFAULT_USER
+from sahool_cache.rights import RIGHTS, Right
+
+__all__ = ["CHECKS"]
+
+
+def _login(facts: Facts) -> Iterator[Finding]:
+    for each in facts.servers:
+        if each.login_refused:
+            yield Finding(
+                severity="error",
+                server=str(each),
+                found=f"{each.silent}",
+                why="The client can use no server that refuses its login; after a failover this "
+                "may be the master",
+                mend="Set REDIS_PASSWORD (and REDIS_USERNAME) to what it wants; or give it the "
+                "same `requirepass` or ACL users as the others.",
+            )
+
+
+def _open(facts: Facts) -> Iterator[Finding]:
+    for each in facts.answering:
+        flags = each.said(DEFAULT_USER, [])
+        if flags:
+            open_to_all = "nopass" in flags and "on" in flags
+        else:  # without that right, the settings tell: this login was accepted
+            open_to_all = facts.settings.password is None
+        if open_to_all:
+            unprotected = each.config.get("protected-mode") == "no"
+            yield Finding(
+                severity="warning",
+                server=str(each),
+                found="it can be used without a password"
+                + (", and protected-mode is off" if unprotected else ""),
+                why="Whoever reaches its port may read, change and delete everything",
+                mend="On every server: `CONFIG SET masterauth <password>` first, then `CONFIG SET "
+                "requirepass <password>`, `CONFIG REWRITE`; on every sentinel `SENTINEL SET "
+                f"{facts.settings.master_name} auth-pass <password>`; REDIS_PASSWORD here.",
+            )
+
+
+def _masterauth(facts: Facts) -> Iterator[Finding]:
+    """
+    Whether each server could log in at each other one, once that is the master.
+    """
+    servers = list(facts.configured())
+    for each in servers:
+        others = [other for other in servers if other is not each and _wants_password(other)]
+        mine, user = each.config.get("masterauth"), each.config.get("masteruser")
+        if not mine:
+            strict, what = others, "masterauth is not set"
+        elif user:  # whether that ACL user's password is right cannot be read
+            continue
+        else:
+            strict = [
+                other for other in others if other.config.get("requirepass") not in {mine, ""}
+            ]
+            what = "masterauth is another password"
+        if strict:
+            is_master = each.role == "master"
+            yield Finding(
+                severity="error",
+                server=str(each),
+                found=f"{what}, and {listed(strict)} want one",
+                why="After a failover it cannot come back as a replica"
+                if is_master
+                else "It cannot replicate from such a master",
+                mend="`CONFIG SET masterauth <password of the servers>` (and `masteruser`), then "
+                "`CONFIG REWRITE`.",
+            )
+
+
+def _wants_password(server: Member) -> bool:
+    flags = server.said(DEFAULT_USER, [])
+    if flags:
+        return "nopass" not in flags
+    return bool(server.config.get("requirepass"))
+
+
+def _rights(facts: Facts) -> Iterator[Finding]:
+    without: dict[tuple[str, str], list[Member]] = defaultdict(list)
+    for each in (*facts.servers, *facts.sentinels):
+        for name, how in each.missing.items():
+            without[name, how].append(each)
+    for (name, how), members in without.items():
+        right = next(each for each in RIGHTS if each.name == name)
+        severity = _weight(right, facts)
+        if severity is not None:
+            refused = "ACL" in how
+            user = "REDIS_SENTINEL_USERNAME" if right.on == "sentinel" else "REDIS_USERNAME"
+            yield Finding(
+                severity=severity,
+                server=listed(members),
+                found=f"{right.command} {how}",
+                why=f"Without it {right.costs} (needed: {right.when})",
+                mend=f"`ACL SETUSER <the user of {user}> {right.rule}`, then `ACL SAVE` or "
+                "`CONFIG REWRITE`."
+                if refused
+                else f"Take `rename-command {right.command.split()[0]}` out of its configuration, "
+                "or upgrade a server that is too old to have it.",
+            )
+
+
+def _weight(right: Right, facts: Facts) -> Severity | None:
+    settings = facts.settings
+    used = {
+        "always": True,
+        "db is not 0": settings.db != 0,
+        "client_name": settings.client_name is not None,
+        "near_cache": bool(settings.near_cache),
+        "durability, wait()": True if settings.durability else None,
+    }.get(right.when)
+    if used is None:  # nobody but the caller knows
+        return "hint"
+    if not used:
+        return None
+    if right.required:
+        return "error"
+    return "hint" if right.command.startswith("CLIENT SET") else "warning"
+
+
+CHECKS = (
+    Check(name="login", find=_login),
+    Check(name="no-password", find=_open),
+    Check(name="masterauth", find=_masterauth, needs=(CONFIG,)),
+    Check(name="rights", find=_rights),
+)
