@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis import exceptions as redis_errors
 
@@ -20,9 +20,19 @@ from sahool_cache.connection.faults import DialFailed
 from sahool_cache.rights import RIGHTS
 from sahool_cache.settings import RedisSettings
 
-__all__ = ["Asker"]
+__all__ = ["Asker", "Place"]
 
 _NOT_KNOWN = "unknown command", "unknown subcommand"
+
+
+class Place(NamedTuple):
+    """
+    Where somebody is announced, and where to dial.
+    """
+
+    address: Address
+    dialled: Address
+    role: Role
 
 
 class Asker:
@@ -37,16 +47,14 @@ class Asker:
         self._name = settings.master_name
         self._now = now
 
-    async def look(
-        self, places: Iterable[tuple[Address, Address, Role]], seconds: float
-    ) -> list[Member]:
+    async def look(self, places: Iterable[Place], seconds: float) -> list[Member]:
         """
-        The members that are announced here and dialled there, whether they answer or not.
+        Who is there, each asked everything; also those that do not answer.
         """
-        return list(await asyncio.gather(*(self._look(*place, seconds) for place in places)))
+        return list(await asyncio.gather(*(self._look(place, seconds) for place in places)))
 
-    async def _look(self, address: Address, dialled: Address, role: Role, seconds: float) -> Member:
-        member = Member(address=address, dialled=dialled, role=role)
+    async def _look(self, place: Place, seconds: float) -> Member:
+        member = Member(address=place.address, dialled=place.dialled, role=place.role)
         try:
             async with asyncio.timeout(seconds * 0.8):
                 return await self._asked(member)
@@ -55,7 +63,7 @@ class Asker:
                 member,
                 silent=str(error) or f"no answer within {seconds * 0.8:.3g} s",
                 login_refused=isinstance(error, DialFailed) and error.login,
-                reached=await _takes_connections(dialled, seconds * 0.2),
+                reached=await _takes_connections(place.dialled, seconds * 0.2),
             )
 
     async def _asked(self, member: Member) -> Member:

@@ -88,7 +88,7 @@ def diagnose(facts: Facts, checks: Iterable[Check]) -> Diagnosis:
     checked: list[str] = []
     skipped = [
         Skipped(check="*", why=f"{each} gave no answer: {each.silent}")
-        for each in (*facts.sentinels, *facts.servers)
+        for each in facts.members
         if each.silent is not None
     ]
     for check in checks:

@@ -9,12 +9,33 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sahool_cache.address import Address
-from sahool_cache.cli.doctor.questions import CONFIG, INFO, MASTER, SENTINEL_ID, Question
+from sahool_cache.cli.doctor.questions import (
+    CONFIG,
+    INFO,
+    KNOWN_REPLICAS,
+    KNOWN_SENTINELS,
+    MASTER,
+    SENTINEL_ID,
+    Question,
+)
 from sahool_cache.settings import RedisSettings
 
-__all__ = ["Clock", "Facts", "Member", "Role", "is_loopback", "listed", "majority"]
+__all__ = [
+    "Clock",
+    "Facts",
+    "Member",
+    "Reported",
+    "Role",
+    "is_down",
+    "is_loopback",
+    "listed",
+    "majority",
+    "rows",
+]
 
 Role = Literal["master", "replica", "sentinel"]
+Reported = Literal["up", "down"] | None
+_DEAD = {"s_down", "o_down", "disconnected"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +53,9 @@ class Member:
     """
     One server or sentinel: where it is announced, where it was dialled, and what it said.
 
-    `silent` says why it gave no answer, `reached` whether it took a connection at least, and
-    `known_as_down` whether all sentinels take it for dead.
+    `silent` says why it gave no answer, `reached` whether it took a connection at least. The
+    sentinels report it as up or down, or not at all; `known_as` is where they know that which
+    answered.
     """
 
     address: Address
@@ -42,7 +64,8 @@ class Member:
     silent: str | None = None
     login_refused: bool = False
     reached: bool = True
-    known_as_down: bool = False
+    reported: Reported = None
+    known_as: Address | None = None
     told: Mapping[str, Any] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
@@ -84,6 +107,13 @@ class Member:
             told: str | None = self.said(SENTINEL_ID, None)
             return told
         return self.info.get("run_id")
+
+    @property
+    def out_of_reach(self) -> bool:
+        """
+        Whether it is the way from here that is missing: a sentinel sees it.
+        """
+        return self.silent is not None and not self.reached and self.reported == "up"
 
     @property
     def acts_as(self) -> str:
@@ -150,6 +180,13 @@ class Facts:
         return tuple(each for each in self.servers if each.role == "replica")
 
     @property
+    def members(self) -> tuple[Member, ...]:
+        """
+        Everybody.
+        """
+        return (*self.servers, *self.sentinels)
+
+    @property
     def usable(self) -> bool:
         """
         Whether a client with these settings can use the master.
@@ -183,6 +220,24 @@ class Facts:
         The servers whose settings are known.
         """
         return (each for each in self.answering if each.config)
+
+
+def rows(sentinel: Member) -> Iterator[tuple[Address, Mapping[str, str]]]:
+    """
+    Everybody that a sentinel lists, with what it says: the master, the replicas, other sentinels.
+    """
+    replicas = sentinel.said(KNOWN_REPLICAS, [])
+    for row in (sentinel.view, *replicas, *sentinel.said(KNOWN_SENTINELS, [])):
+        address = Address.told(row.get("ip", ""), row.get("port", ""))
+        if address is not None:
+            yield address, row
+
+
+def is_down(row: Mapping[str, str]) -> bool:
+    """
+    Whether a sentinel takes that one for dead, or has no connection to it.
+    """
+    return not _DEAD.isdisjoint(row.get("flags", "").split(","))
 
 
 def majority(count: int) -> int:

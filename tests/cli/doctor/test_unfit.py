@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from typing import Any
 
 import pytest
@@ -41,12 +43,89 @@ async def test_an_address_that_leads_nowhere_is_found_elsewhere_by_its_run_id(
     assert (names(found), found.status) == ({"address-map"}, 2)
     (_, finding) = found.findings[0]
     assert (finding.severity, finding.server) == ("error", str(master))
-    assert finding.mend == f"REDIS_ADDRESS_MAP={replica}={replica}"
+    assert finding.mend == "Take these addresses out of REDIS_ADDRESS_MAP."
 
-    somewhere = Address("10.1.2.3", 6379)
-    facts = replace(facts, elsewhere={master: somewhere})
-    (_, finding) = diagnose(facts, CHECKS).findings[0]
-    assert finding.mend == f"REDIS_ADDRESS_MAP={master}={somewhere},{replica}={replica}"
+
+@pytest.mark.asyncio
+async def test_a_map_that_leads_to_another_server_is_put_right(
+    kept_group: EmbeddedSentinel,
+) -> None:
+    first, second = (node.address for node in kept_group.replicas)
+    crossed = {str(first): str(second), str(second): str(first), "10.9.9.9:1": "10.9.9.8:1"}
+    facts = await look(kept_group.settings.model_copy(update={"address_map": crossed}))
+    found = dict(diagnose(facts, CHECKS).findings)
+    assert found.keys() == {"address-map", "address-map-unused"}
+    assert f"{second} in place of {first}" in found["address-map"].found
+    assert found["address-map"].mend == "REDIS_ADDRESS_MAP=10.9.9.9:1=10.9.9.8:1"
+
+
+@pytest.mark.asyncio
+async def test_a_sentinel_that_is_not_listed_is_searched_for_as_well(
+    kept_group: EmbeddedSentinel,
+) -> None:
+    known, *others = (node.address for node in kept_group.sentinels)
+    hidden = {str(each): "127.0.0.1:1" for each in others}
+    update = {"sentinels": [known], "address_map": hidden}
+    facts = await look(kept_group.settings.model_copy(update=update))
+    assert facts.elsewhere == {each: each for each in others}
+    found = diagnose(facts, CHECKS)
+    assert [finding.severity for _, finding in found.findings] == ["warning"]
+    assert (names(found), found.status) == ({"address-map"}, 1)
+
+
+def test_a_gap_is_left_for_what_is_found_nowhere(facts: Facts) -> None:
+    lost = server("replica", silent="no route", reached=False, reported="up", known_as=None)(facts)
+    (finding,) = [each for name, each in diagnose(lost, CHECKS).findings if name == "address-map"]
+    gap = "<host:port that reaches it from here>"
+    assert finding.mend == f"REDIS_ADDRESS_MAP={finding.server}={gap}"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="127.0.0.2 answers on Linux only")
+@pytest.mark.asyncio
+async def test_a_group_behind_another_address_is_found_by_its_run_ids() -> None:
+    bind = {"bind": "127.0.0.1 127.0.0.2"}  # as a host whose ports Docker forwards
+    async with EmbeddedSentinel(server_config=bind) as group, AsyncExitStack() as forwards:
+        sentinels = [
+            await forwards.enter_async_context(forwarded(each.address)) for each in group.sentinels
+        ]
+        master, *replicas = (node.address for node in (group.master, *group.replicas))
+        update = {
+            "sentinels": sentinels,
+            "address_map": {str(each): "127.0.0.1:1" for each in (master, *replicas)},
+        }
+        facts = await look(group.settings.model_copy(update=update))
+        mapped = {each: Address("127.0.0.2", each.port) for each in (master, *replicas)}
+        assert facts.elsewhere == mapped
+        found = diagnose(facts, CHECKS)
+        (mend,) = [finding.mend for name, finding in found.findings if name == "address-map"]
+        assert found.status == 2
+        value = mend.removeprefix("REDIS_ADDRESS_MAP=")
+        right = group.settings.model_copy(update={"sentinels": sentinels, "address_map": value})
+        assert right.address_map == mapped
+        found = diagnose(await look(right), CHECKS)
+        assert (found.status, "address-map" in names(found)) == (1, False)
+
+
+@asynccontextmanager
+async def forwarded(target: Address) -> AsyncIterator[Address]:
+    """
+    An address of another host, in name, that leads to that one.
+    """
+    pipes: set[asyncio.Task[None]] = set()
+
+    async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError), closing(writer):
+            while data := await reader.read(1 << 16):
+                writer.write(data)
+
+    async def forward(near: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far, far_writer = await asyncio.open_connection(*target)
+        pipes.add(asyncio.create_task(pipe(near, far_writer), name="there"))
+        pipes.add(asyncio.create_task(pipe(far, writer), name="back"))
+
+    async with await asyncio.start_server(forward, "127.0.0.2", 0) as server:
+        yield Address("127.0.0.2", server.sockets[0].getsockname()[1])
+    await asyncio.gather(*pipes)
 
 
 @pytest.fixture(scope="module")

@@ -220,7 +220,7 @@ TOLD: tuple[tuple[str, Change, str, str], ...] = (
     ),
     (
         "address-map",
-        server("replica", silent="no route", reached=False),
+        server("replica", silent="no route", reached=False, reported="up"),
         "warning",
         "cannot be reached from here",
     ),

@@ -6,47 +6,49 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sahool_cache.address import Address
 from sahool_cache.cli.doctor.diagnosis import Check, Finding, Skipped
-from sahool_cache.cli.doctor.facts import Facts, is_loopback, listed
+from sahool_cache.cli.doctor.facts import Facts, Member, is_loopback, listed, rows
 from sahool_cache.cli.doctor.questions import KNOWN_REPLICAS, KNOWN_SENTINELS, MASTER
 
 __all__ = ["CHECKS"]
 
 
 def _reach(facts: Facts) -> Iterator[Finding]:
-    lost = [
-        each
-        for each in facts.servers
-        if each.address in facts.elsewhere
-        or not (each.silent is None or each.reached or each.known_as_down)
-    ]
-    if not lost:
+    lost = [each for each in facts.members if each.out_of_reach or each.address in facts.elsewhere]
+    crossed = [each for each in facts.members if each.known_as not in {None, each.address}]
+    if not lost and not crossed:
         return
-    master = any(each.role == "master" for each in lost)
-    entries = facts.settings.address_map.texts()
-    for each in lost:
-        where = facts.elsewhere.get(each.address)
-        entries[str(each)] = str(where) if where else "<host:port that reaches it from here>"
-        if where == each.address:
-            del entries[str(each)]
-    value = ",".join(f"{announced}={where}" for announced, where in entries.items())
+    grave = any(each.role == "master" for each in (*lost, *crossed))
+    value = _right_map(facts, (*lost, *crossed))
     yield Finding(
-        severity="error" if master else "warning",
-        server=listed(lost),
-        found="the sentinels see it and it cannot be reached from here, at the announced address "
-        "or where the address map says",
+        severity="error" if grave else "warning",
+        server=listed((*lost, *crossed)),
+        found="the sentinels see it, and it cannot be reached from here where it is announced, or "
+        "where the address map says"
+        if lost
+        else "the address map leads to "
+        + listed(f"{each.known_as} in place of {each}" for each in crossed),
         why="The client dials what the sentinels announce; from another network (Docker, NAT) that "
         "needs translation",
-        mend=f"REDIS_ADDRESS_MAP={value}",
+        mend=f"REDIS_ADDRESS_MAP={value}"
+        if value
+        else "Take these addresses out of REDIS_ADDRESS_MAP.",
     )
+
+
+def _right_map(facts: Facts, wrong: tuple[Member, ...]) -> str:
+    where = {each.known_as: each.dialled for each in facts.members if each.known_as is not None}
+    entries = facts.settings.address_map.texts()
+    for each in wrong:
+        entries[str(each)] = str(where.get(each.address, "<host:port that reaches it from here>"))
+    return ",".join(f"{name}={place}" for name, place in entries.items() if name != place)
 
 
 def _down(facts: Facts) -> Iterator[Finding]:
     for each in facts.servers:
-        if each.silent is None or each.login_refused or not (each.known_as_down or each.reached):
+        if each.silent is None or each.login_refused or each.out_of_reach:
             continue
-        hung = each.reached and not each.known_as_down
+        hung = each.reached and each.reported != "down"
         yield Finding(
             severity="error" if each.role == "master" else "warning",
             server=str(each),
@@ -77,7 +79,7 @@ def _nobody(facts: Facts) -> Iterator[Finding]:
 
 def _loopback(facts: Facts) -> Iterator[Finding | Skipped]:
     asked = {each.dialled.host for each in facts.voices}
-    local = [each for each in (*facts.servers, *facts.sentinels) if is_loopback(each.address.host)]
+    local = [each for each in facts.members if is_loopback(each.address.host)]
     if not local:
         return
     if asked and all(map(is_loopback, asked)):
@@ -94,13 +96,8 @@ def _loopback(facts: Facts) -> Iterator[Finding | Skipped]:
 
 
 def _unused(facts: Facts) -> Iterator[Finding]:
-    announced = {each.address for each in (*facts.servers, *facts.sentinels)}
-    announced |= {
-        address
-        for each in facts.voices
-        for row in each.said(KNOWN_SENTINELS, [])
-        if (address := Address.told(row.get("ip", ""), row.get("port", ""))) is not None
-    }
+    announced = {each.address for each in facts.members}
+    announced |= {address for each in facts.voices for address, _ in rows(each)}
     unused = [each for each in facts.settings.address_map if each not in announced]
     if unused:
         yield Finding(

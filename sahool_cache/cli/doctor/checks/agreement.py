@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from sahool_cache.address import Address
 from sahool_cache.cli.doctor.diagnosis import Check, Finding
-from sahool_cache.cli.doctor.facts import Facts, Member, listed
+from sahool_cache.cli.doctor.facts import Facts, Member, is_down, listed, rows
 from sahool_cache.cli.doctor.questions import (
     KNOWN_REPLICAS,
     KNOWN_SENTINELS,
@@ -21,7 +21,6 @@ from sahool_cache.cli.doctor.questions import (
 __all__ = ["CHECKS"]
 
 _SAME = ("quorum", "down-after-milliseconds", "failover-timeout", "parallel-syncs")
-_UNUSABLE = {"s_down", "o_down", "disconnected"}
 
 
 def _master(facts: Facts) -> Iterator[Finding]:
@@ -89,9 +88,8 @@ def _duplicates(facts: Facts) -> Iterator[Finding]:
     places: dict[str, set[str]] = defaultdict(set)
     ids: dict[Address, set[str]] = defaultdict(set)
     for each in facts.voices:
-        for row in each.said(KNOWN_SENTINELS, []):
-            address = Address.told(row.get("ip", ""), row.get("port", ""))
-            if address is not None:
+        for address, row in rows(each):
+            if "sentinel" in row.get("flags", ""):
                 places[row.get("runid", "")].add(str(address))
                 ids[address].add(row.get("runid", ""))
     mend = (
@@ -119,29 +117,31 @@ def _duplicates(facts: Facts) -> Iterator[Finding]:
 
 def _sight(facts: Facts) -> Iterator[Finding]:
     """
-    Servers that answer us, and not a sentinel: mostly a wrong or missing auth-pass.
+    Members that answer us, and not a sentinel: mostly a wrong or missing password.
     """
     name = facts.settings.master_name
-    for server in facts.answering:
-        blind = [each for each in facts.voices if _flags(each, server) & _UNUSABLE]
-        if blind:
-            yield Finding(
-                severity="error",
-                server=str(server),
-                found=f"it answers here, but not the sentinel {listed(blind)}",
-                why="A server that too many sentinels take for dead is failed over, or is not "
-                "chosen",
-                mend=f"`SENTINEL SET {name} auth-pass <password>` (and `auth-user`) on that "
-                "sentinel, with the password of the servers; then see that it can reach the "
-                "server.",
-            )
-
-
-def _flags(sentinel: Member, server: Member) -> set[str]:
-    for row in (dict(sentinel.view), *sentinel.said(KNOWN_REPLICAS, [])):
-        if Address.told(row.get("ip", ""), row.get("port", "")) == server.address:
-            return set(row.get("flags", "").split(","))
-    return set()
+    for member in (*facts.answering, *facts.voices):
+        blind = [
+            each
+            for each in facts.voices
+            if any(is_down(row) for address, row in rows(each) if address == member.address)
+        ]
+        if not blind:
+            continue
+        sentinel = member.role == "sentinel"
+        yield Finding(
+            severity="error",
+            server=str(member),
+            found=f"it answers here, but not the sentinel {listed(blind)}",
+            why="It has no vote from that sentinel's point of view"
+            if sentinel
+            else "A server that too many sentinels take for dead is failed over, or is not chosen",
+            mend="`SENTINEL CONFIG SET sentinel-pass <password>`, the same as `requirepass` on all "
+            "sentinels; then see that they can reach one another."
+            if sentinel
+            else f"`SENTINEL SET {name} auth-pass <password>` (and `auth-user`) on that sentinel, "
+            "with the password of the servers; then see that it can reach the server.",
+        )
 
 
 CHECKS = (

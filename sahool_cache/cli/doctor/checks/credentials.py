@@ -90,14 +90,15 @@ def _wants_password(server: Member) -> bool:
 
 def _rights(facts: Facts) -> Iterator[Finding]:
     without: dict[tuple[str, str], list[Member]] = defaultdict(list)
-    for each in (*facts.servers, *facts.sentinels):
+    for each in facts.members:
         for name, how in each.missing.items():
             without[name, how].append(each)
     for (name, how), members in without.items():
         right = next(each for each in RIGHTS if each.name == name)
-        severity = _weight(right, facts)
+        severity, refused = _weight(right, facts), "ACL" in how
+        if not refused and right.command == "CLIENT SETINFO":  # new in 7.2, nothing depends on it
+            continue
         if severity is not None:
-            refused = "ACL" in how
             user = "REDIS_SENTINEL_USERNAME" if right.on == "sentinel" else "REDIS_USERNAME"
             yield Finding(
                 severity=severity,

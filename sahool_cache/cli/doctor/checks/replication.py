@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sahool_cache.cli.doctor.diagnosis import Check, Finding
+from sahool_cache.cli.doctor.diagnosis import Check, Finding, Skipped
 from sahool_cache.cli.doctor.facts import Facts, Member
 from sahool_cache.cli.doctor.questions import CONFIG, INFO, MASTER
 
@@ -39,7 +39,10 @@ def _role(facts: Facts) -> Iterator[Finding]:
             )
 
 
-def _link(facts: Facts) -> Iterator[Finding]:
+def _link(facts: Facts) -> Iterator[Finding | Skipped]:
+    if facts.master is not None and facts.master.silent is not None:
+        yield Skipped(why="the master gives no answer, here at least")
+        return
     for each in _following(facts):
         if each.info.get("master_link_status", "up") == "up":
             continue

@@ -21,7 +21,7 @@ __all__ = ["CHECKS"]
 
 def _down(facts: Facts) -> Iterator[Finding]:
     for each in facts.sentinels:
-        if each.silent is None:
+        if each.silent is None or each.out_of_reach:
             continue
         mend = "Start it; if it has gone for good, `SENTINEL RESET` with the group's name makes the"
         mend += " others forget it: on one after another, 30 s apart."
