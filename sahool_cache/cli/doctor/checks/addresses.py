@@ -78,17 +78,17 @@ def _nobody(facts: Facts) -> Iterator[Finding]:
 
 
 def _loopback(facts: Facts) -> Iterator[Finding | Skipped]:
-    asked = {each.dialled.host for each in facts.voices}
+    asked = all(is_loopback(each.dialled.host) for each in facts.voices)
     local = [each for each in facts.members if is_loopback(each.address.host)]
     if not local:
         return
-    if asked and all(map(is_loopback, asked)):
-        yield Skipped(why="the sentinels were asked on loopback, so that may be announced as well")
+    if asked and len(local) == len(facts.members):
+        yield Skipped(why="everything is on loopback: one host, for development")
         return
     yield Finding(
         severity="error",
         server=listed(local),
-        found="a loopback address is announced, by sentinels on another host",
+        found="a loopback address is announced, of a group on several hosts",
         why="It means another machine to each who hears it: replicas and clients dial themselves",
         mend="`sentinel monitor` with the master's address in the network; `replica-announce-ip` "
         "on the servers, `sentinel announce-ip` on the sentinels.",

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from sahool_cache.cli.doctor.diagnosis import Check, Finding, Severity
+from sahool_cache.cli.doctor.diagnosis import Check, Finding, Severity, Skipped
 from sahool_cache.cli.doctor.facts import Facts, Member, listed
 from sahool_cache.cli.doctor.questions import CONFIG, DEFAULT_USER
 from sahool_cache.rights import RIGHTS, Right
@@ -29,56 +29,66 @@ def _login(facts: Facts) -> Iterator[Finding]:
             )
 
 
-def _open(facts: Facts) -> Iterator[Finding]:
+def _open(facts: Facts) -> Iterator[Finding | Skipped]:
     for each in facts.answering:
         flags = each.said(DEFAULT_USER, [])
-        if flags:
-            open_to_all = "nopass" in flags and "on" in flags
-        else:  # without that right, the settings tell: this login was accepted
-            open_to_all = facts.settings.password is None
-        if open_to_all:
-            unprotected = each.config.get("protected-mode") == "no"
-            yield Finding(
-                severity="warning",
-                server=str(each),
-                found="it can be used without a password"
-                + (", and protected-mode is off" if unprotected else ""),
-                why="Whoever reaches its port may read, change and delete everything",
-                mend="On every server: `CONFIG SET masterauth <password>` first, then `CONFIG SET "
-                "requirepass <password>`, `CONFIG REWRITE`; on every sentinel `SENTINEL SET "
-                f"{facts.settings.master_name} auth-pass <password>`; REDIS_PASSWORD here.",
-            )
+        if not flags and facts.settings.password is not None:
+            if not each.config.get("requirepass"):
+                yield Skipped(why=f"whether {each} wants one of others needs {DEFAULT_USER.right}")
+            continue
+        if flags and not {"nopass", "on"} <= set(flags):
+            continue
+        unprotected = each.config.get("protected-mode") == "no"
+        yield Finding(
+            severity="warning",
+            server=str(each),
+            found="it can be used without a password"
+            + (", and protected-mode is off" if unprotected else ""),
+            why="Whoever reaches its port may read, change and delete everything",
+            mend="On every server: `CONFIG SET masterauth <password>` first, then `CONFIG SET "
+            "requirepass <password>`, `CONFIG REWRITE`; on every sentinel `SENTINEL SET "
+            f"{facts.settings.master_name} auth-pass <password>`; REDIS_PASSWORD here.",
+        )
 
 
-def _masterauth(facts: Facts) -> Iterator[Finding]:
+def _masterauth(facts: Facts) -> Iterator[Finding | Skipped]:
     """
     Whether each server could log in at each other one, once that is the master.
     """
     servers = list(facts.configured())
     for each in servers:
+        user, mine = _login_of(each)
         others = [other for other in servers if other is not each and _wants_password(other)]
-        mine, user = each.config.get("masterauth"), each.config.get("masteruser")
         if not mine:
-            strict, what = others, "masterauth is not set"
-        elif user:  # whether that ACL user's password is right cannot be read
+            what = "masterauth is not set"
+        elif user:
+            # Another one that is logged in with the same proves it; its own link may be older.
+            if not any(_login_of(other) == (user, mine) and _is_linked(other) for other in others):
+                yield Skipped(why=f"whether {each} logs in elsewhere as {user!r} cannot be seen")
             continue
         else:
-            strict = [
-                other for other in others if other.config.get("requirepass") not in {mine, ""}
-            ]
             what = "masterauth is another password"
-        if strict:
+            others = [each for each in others if each.config.get("requirepass") not in {mine, ""}]
+        if others:
             is_master = each.role == "master"
             yield Finding(
                 severity="error",
                 server=str(each),
-                found=f"{what}, and {listed(strict)} want one",
+                found=f"{what}, and {listed(others)} want one",
                 why="After a failover it cannot come back as a replica"
                 if is_master
                 else "It cannot replicate from such a master",
                 mend="`CONFIG SET masterauth <password of the servers>` (and `masteruser`), then "
                 "`CONFIG REWRITE`.",
             )
+
+
+def _is_linked(server: Member) -> bool:
+    return server.info.get("master_link_status") == "up"
+
+
+def _login_of(server: Member) -> tuple[str, str]:
+    return server.config.get("masteruser", ""), server.config.get("masterauth", "")
 
 
 def _wants_password(server: Member) -> bool:
@@ -117,18 +127,18 @@ def _weight(right: Right, facts: Facts) -> Severity | None:
     settings = facts.settings
     used = {
         "always": True,
-        "db is not 0": settings.db != 0,
         "client_name": settings.client_name is not None,
+        "db is not 0": settings.db != 0,
+        "durability": bool(settings.durability),
         "near_cache": bool(settings.near_cache),
-        "durability, wait()": True if settings.durability else None,
-    }.get(right.when)
-    if used is None:  # nobody but the caller knows
-        return "hint"
-    if not used:
-        return None
-    if right.required:
-        return "error"
-    return "hint" if right.command.startswith("CLIENT SET") else "warning"
+    }
+    features = right.when.split(", ")
+    if any(used.get(feature) for feature in features):
+        if right.required:
+            return "error"
+        return "hint" if right.command.startswith("CLIENT SET") else "warning"
+    # Of the others, nobody but the callers know whether they are used.
+    return None if all(feature in used for feature in features) else "hint"
 
 
 CHECKS = (

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from sahool_cache.cli.doctor.diagnosis import Check, Finding
 from sahool_cache.cli.doctor.facts import Facts
-from sahool_cache.cli.doctor.questions import CONFIG, INFO
+from sahool_cache.cli.doctor.questions import CONFIG, INFO, MASTER
 
 __all__ = ["CHECKS"]
 
@@ -69,5 +69,5 @@ def _fork(facts: Facts) -> Iterator[Finding]:
 CHECKS = (
     Check(name="persistence", find=_nothing, needs=(CONFIG,)),
     Check(name="persistence-failed", find=_failed, needs=(INFO,)),
-    Check(name="slow-fork", find=_fork, needs=(INFO,)),
+    Check(name="slow-fork", find=_fork, needs=(INFO, MASTER)),
 )

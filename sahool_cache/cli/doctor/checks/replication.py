@@ -132,13 +132,15 @@ def _min_replicas(facts: Facts) -> Iterator[Finding]:
                 why="As a master it refuses every write (NOREPLICAS)",
                 mend="`CONFIG SET min-replicas-to-write 1`, then `CONFIG REWRITE`.",
             )
-        elif wanted == count > 1:
+        elif count and wanted == count:
             yield Finding(
-                severity="warning",
+                severity="warning" if count > 1 else "hint",
                 server=str(each),
                 found=f"min-replicas-to-write is {wanted:.0f}, as many as there are replicas",
-                why="The loss of one replica stops all writes",
-                mend=f"`CONFIG SET min-replicas-to-write {count - 1}`, then `CONFIG REWRITE`.",
+                why="The loss of one server stops all writes, until it is back",
+                mend=f"`CONFIG SET min-replicas-to-write {count - 1}`, then `CONFIG REWRITE`."
+                if count > 1
+                else "Start another replica.",
             )
 
 

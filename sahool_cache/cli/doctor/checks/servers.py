@@ -61,7 +61,7 @@ def _versions(facts: Facts) -> Iterator[Finding]:
             )
     master = facts.master
     for each in facts.answering:
-        if master is not None and each is not master and version(each) < version(master):
+        if master is not None and _is_older(each, master):
             yield Finding(
                 severity="error",
                 server=str(each),
@@ -93,6 +93,11 @@ def _old(facts: Facts) -> Iterator[Finding]:
                 why="Security holes stay open, unless a distribution closes them",
                 mend="Upgrade it to Redis 8 or Valkey 9: replicas first, the master last.",
             )
+
+
+def _is_older(one: Member, other: Member) -> bool:
+    same = product(one).split()[:1] == product(other).split()[:1]
+    return same and version(one) < version(other)
 
 
 def product(member: Member) -> str:
