@@ -144,6 +144,6 @@ def _joined(facts: Facts, nearby: list[Member]) -> Facts:
     return replace(
         facts,
         servers=tuple(map(joined, facts.servers)),
-        sentinels=tuple(map(joined, facts.sentinels)),
+        sentinels=tuple(_once(list(map(joined, facts.sentinels)))),
         elsewhere=elsewhere,
     )

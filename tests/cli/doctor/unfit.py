@@ -31,7 +31,7 @@ SETTINGS: tuple[tuple[str, dict[str, Any], str, str], ...] = (
     ("sentinel-group", {"master_name": "nobody"}, "error", "'nobody'"),
     ("master-known", {"master_name": "nobody"}, "error", "no sentinel names a master"),
     ("login", {"password": "wrong"}, "error", "check the settings `username` and `password`"),
-    ("sentinel-down", {"sentinel_password": "wrong"}, "warning", "login refused"),
+    ("sentinel-down", {"sentinel_password": "wrong"}, "error", "login refused"),
 )
 
 
@@ -123,6 +123,10 @@ def moved(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [*rows, {**rows[0], "port": "1"}]
 
 
+def elsewhere(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**rows[0], "ip": "10.0.0.1"}, *rows[1:]]
+
+
 def doubled(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [*rows, {**rows[0], "runid": "f" * 40}]
 
@@ -135,6 +139,7 @@ TOLD: tuple[tuple[str, Change, str, str], ...] = (
     ("sentinel-count", many(4), "warning", "an even number"),
     ("sentinel-hosts", on_host("10.0.0.1", dialled="10.0.0.1"), "hint", "10.0.0.1"),
     ("announced-loopback", on_host("127.0.0.1", dialled="10.0.0.1"), "error", "loopback"),
+    ("announced-loopback", peers(elsewhere), "error", "several hosts"),
     ("sentinel-master", sentinel({MASTER.asked: {"config-epoch": "9"}}), "error", "(epoch 9)"),
     ("sentinel-peers", peers(lambda rows: rows[1:]), "warning", "does not know"),
     ("sentinel-duplicates", peers(moved), "warning", "under 2 addresses"),
@@ -222,6 +227,6 @@ TOLD: tuple[tuple[str, Change, str, str], ...] = (
         "address-map",
         server("replica", silent="no route", reached=False, reported="up"),
         "warning",
-        "cannot be reached from here",
+        "not to be reached from here",
     ),
 )

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sahool_cache.address import Address
 from sahool_cache.cli.doctor.diagnosis import Check, Finding, Skipped
 from sahool_cache.cli.doctor.facts import Facts, Member, is_loopback, listed, rows
 from sahool_cache.cli.doctor.questions import KNOWN_REPLICAS, KNOWN_SENTINELS, MASTER
@@ -23,7 +24,7 @@ def _reach(facts: Facts) -> Iterator[Finding]:
     yield Finding(
         severity="error" if grave else "warning",
         server=listed((*lost, *crossed)),
-        found="the sentinels see it, and it cannot be reached from here where it is announced, or "
+        found="seen by the sentinels, and not to be reached from here where it is announced, or "
         "where the address map says"
         if lost
         else "the address map leads to "
@@ -79,15 +80,16 @@ def _nobody(facts: Facts) -> Iterator[Finding]:
 
 def _loopback(facts: Facts) -> Iterator[Finding | Skipped]:
     asked = all(is_loopback(each.dialled.host) for each in facts.voices)
-    local = [each for each in facts.members if is_loopback(each.address.host)]
+    announced = _announced(facts)
+    local = {each for each in announced if is_loopback(each.host)}
     if not local:
         return
-    if asked and len(local) == len(facts.members):
+    if asked and local == announced:
         yield Skipped(why="everything is on loopback: one host, for development")
         return
     yield Finding(
         severity="error",
-        server=listed(local),
+        server=listed(sorted(local)),
         found="a loopback address is announced, of a group on several hosts",
         why="It means another machine to each who hears it: replicas and clients dial themselves",
         mend="`sentinel monitor` with the master's address in the network; `replica-announce-ip` "
@@ -96,8 +98,7 @@ def _loopback(facts: Facts) -> Iterator[Finding | Skipped]:
 
 
 def _unused(facts: Facts) -> Iterator[Finding]:
-    announced = {each.address for each in facts.members}
-    announced |= {address for each in facts.voices for address, _ in rows(each)}
+    announced = _announced(facts)
     unused = [each for each in facts.settings.address_map if each not in announced]
     if unused:
         yield Finding(
@@ -106,6 +107,10 @@ def _unused(facts: Facts) -> Iterator[Finding]:
             why="An entry that fits nothing is a slip, or is left from servers that have gone",
             mend="Take it out of REDIS_ADDRESS_MAP, or write the address as the sentinels do.",
         )
+
+
+def _announced(facts: Facts) -> set[Address]:
+    return {address for each in facts.voices for address, _ in rows(each)}
 
 
 CHECKS = (

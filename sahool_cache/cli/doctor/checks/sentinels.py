@@ -28,7 +28,7 @@ def _down(facts: Facts) -> Iterator[Finding]:
         if each.login_refused:
             mend = "Set REDIS_SENTINEL_PASSWORD (and REDIS_SENTINEL_USERNAME, if it has ACL users)."
         yield Finding(
-            severity="warning",
+            severity="warning" if facts.voices else "error",
             server=str(each),
             found=f"this sentinel cannot be asked: {each.silent}",
             why="It still counts for the majority, and the client cannot hear of failovers from it",
