@@ -78,7 +78,7 @@ class Asker:
                 continue
             try:
                 told[question.asked] = question.read(reply)
-            except (AttributeError, IndexError, TypeError, ValueError):
+            except (AttributeError, LookupError, TypeError, ValueError):
                 refused[question.asked] = f"{question.asked} is answered with something else"
         return replace(
             member,
@@ -94,10 +94,10 @@ class Asker:
         (reply,) = await self._ask(member, ("INFO", "server") if sentinel else ("TIME",))
         ended = self._now()
         match reply:
-            case [seconds, microseconds]:
-                told = int(seconds) + int(microseconds) / 1e6
-            case str() if (micros := read_info(reply).get("server_time_usec")) is not None:
-                told = int(micros) / 1e6
+            case [str() as seconds, str() as rest] if (seconds + rest).isdecimal():
+                told = int(seconds) + int(rest) / 1e6
+            case str() if (told_usec := read_info(reply).get("server_time_usec", "")).isdecimal():
+                told = int(told_usec) / 1e6
             case _:
                 return None
         return Clock(ahead=told - (began + ended) / 2, within=abs(ended - began) / 2)

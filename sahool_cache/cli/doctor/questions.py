@@ -65,6 +65,13 @@ def _hidden(name: str, value: str) -> str:
     return blake2b(value.encode(), key=_KEY, digest_size=16).hexdigest()
 
 
+def _view(reply: Any) -> dict[str, Any]:
+    told = pairs(reply)
+    for name in ("config-epoch", "down-after-milliseconds", "num-other-sentinels", "quorum"):
+        int(told[name])  # what says something else is no sentinel
+    return told
+
+
 def _rows(reply: Any) -> list[dict[str, Any]]:
     return [pairs(row) for row in reply]
 
@@ -94,7 +101,7 @@ MASTER = Question(
     command=("SENTINEL", "MASTER", "mymaster"),
     right="+sentinel|master",
     on="sentinel",
-    read=pairs,
+    read=_view,
 )
 KNOWN_REPLICAS = Question(
     asked="SENTINEL REPLICAS",

@@ -66,7 +66,11 @@ async def until_found(settings: RedisSettings, *checks: str) -> Diagnosis:
             await asyncio.sleep(0.05)
 
 
-async def until_silent(settings: RedisSettings) -> None:
-    async with asyncio.timeout(40):
-        while diagnose(await look(settings), CHECKS).findings:
+async def until_silent(settings: RedisSettings) -> Diagnosis:
+    """
+    The first diagnosis without findings: on a busy machine a sentinel may be in TILT for 30 s.
+    """
+    async with asyncio.timeout(50):
+        while (found := diagnose(await look(settings), CHECKS)).findings:
             await asyncio.sleep(0.05)
+    return found

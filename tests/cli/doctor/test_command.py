@@ -90,11 +90,11 @@ async def test_whoever_hangs_does_not_hold_up_the_rest(cli: Cli) -> None:
         await group.kill(group.replicas[0])
         began = time.monotonic()
         secret = {"REDIS_SENTINEL_PASSWORD": SENTINEL_PASSWORD}
-        done = cli("doctor", "--json", "--within", "4", settings=group.settings, **secret)
+        done = cli("doctor", "--json", "--within", "6", settings=group.settings, **secret)
         took = time.monotonic() - began
         found = document(done)
         assert (done.returncode, found["status"]) == (2, "down")
-        assert took < 4 + 5, "the bound, and the start of a process on a busy machine"
+        assert took < 6 + 6, "the bound, and the start of a process on a busy machine"
         at = {each["server"]: each for each in found["findings"]}
         assert "does not answer" in at[str(group.master.address)]["found"]
         assert at[str(group.sentinels[0].address)]["check"] == "sentinel-down"
@@ -138,6 +138,7 @@ async def test_what_a_user_may_not_ask_is_skipped_with_the_right_that_it_takes()
         ("min-replicas", "+config|get"),
         ("slow-commands", "+slowlog|get"),
         ("clock", "+time"),
+        ("no-password", "+acl|getuser"),
         ("failover-possible", "+sentinel|ckquorum"),
     ):
         assert right in reasons[check]

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 from sahool_cache.cli.doctor.checks import CHECKS
@@ -10,6 +13,7 @@ from tests.cli.doctor.groups import look, names, until_found, until_silent, well
 from tests.cli.doctor.unfit import SETTINGS, TOLD
 from tests.house import ROOT
 
+REDIS = Path("/usr/bin/redis-server")
 SCENES = {
     *("sentinel-count", "replicas", "enough-replicas", "sentinel-password", "no-password"),
     *("sentinel-down", "failover-possible", "server-down"),
@@ -71,6 +75,18 @@ async def test_a_save_that_failed_is_told(kept_group: EmbeddedSentinel) -> None:
         await kept_group.command(replica, "BGSAVE")
     assert [name for name, _ in found.findings] == ["persistence-failed"]
     await until_silent(kept_group.settings)
+
+
+@pytest.mark.asyncio
+@pytest.mark.skipif(
+    not REDIS.exists() and not os.environ.get("SAHOOL_REQUIRE_REDIS"),
+    reason=f"{REDIS} is missing",
+)
+async def test_a_group_of_redis_that_is_well_kept_yields_at_most_its_age() -> None:
+    async with well_kept(server=REDIS) as group:
+        found = diagnose(await look(group.settings), CHECKS)
+        assert names(found) <= {"old-version"}
+        assert found.status == 0
 
 
 def test_every_check_is_provoked_and_in_the_documents() -> None:

@@ -34,7 +34,10 @@ def _open(facts: Facts) -> Iterator[Finding | Skipped]:
         flags = each.said(DEFAULT_USER, [])
         if not flags and facts.settings.password is not None:
             if not each.config.get("requirepass"):
-                yield Skipped(why=f"whether {each} wants one of others needs {DEFAULT_USER.right}")
+                yield Skipped(
+                    why=f"whether {each} can be used without a password is not told; it needs "
+                    f"{DEFAULT_USER.right}"
+                )
             continue
         if flags and not {"nopass", "on"} <= set(flags):
             continue

@@ -44,6 +44,11 @@ def _near(facts: Facts) -> Iterator[Finding]:
         limit, used = each.number("maxmemory"), each.number("used_memory")
         if limit and used > limit * _FULL:
             stuck = each.info.get("maxmemory_policy") == "noeviction"
+            other = (
+                "`CONFIG SET maxmemory-policy allkeys-lru`, if all of it is a cache."
+                if stuck
+                else "keep less, with shorter TTLs."
+            )
             yield Finding(
                 severity="warning",
                 server=str(each),
@@ -51,12 +56,7 @@ def _near(facts: Facts) -> Iterator[Finding]:
                 why="At the limit every write is refused (OOM)"
                 if stuck
                 else "It evicts keys to make room for others",
-                mend="`CONFIG SET maxmemory` to more, on every server"
-                + (
-                    "; or `CONFIG SET maxmemory-policy allkeys-lru`, if all of it is a cache."
-                    * stuck
-                    or "; or keep less, with shorter TTLs."
-                ),
+                mend=f"`CONFIG SET maxmemory` to more, on every server; or {other}",
             )
 
 

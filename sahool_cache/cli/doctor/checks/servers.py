@@ -32,7 +32,7 @@ def _differ(facts: Facts) -> Iterator[Finding]:
         if len(by_value) > 1:
             secret = setting == "requirepass"
             told = (
-                f"{'another password' if secret else value or 'empty'} at {listed(who)}"
+                f"{'one of its own' if secret and value else value or 'empty'} at {listed(who)}"
                 for value, who in by_value.items()
             )
             yield Finding(
@@ -119,11 +119,15 @@ def version(member: Member) -> Version:
 
 
 def _clocks(facts: Facts) -> Iterator[Finding | Skipped]:
-    for each in (*facts.answering, *facts.sentinels):
-        if each.silent is not None:
-            continue
+    answering = [each for each in facts.members if each.silent is None]
+    mute = [each for each in answering if each.clock is None]
+    if mute:
+        yield Skipped(
+            why=f"the time is not told; it needs {TIME.right}, for a sentinel Redis 7 (at "
+            f"{listed(mute)})"
+        )
+    for each in answering:
         if each.clock is None:
-            yield Skipped(why=f"{each} does not tell the time (it needs {TIME.right}, or Redis 7)")
             continue
         ahead, within = each.clock.ahead, each.clock.within
         if abs(ahead) - within > _SKEW:
