@@ -5,6 +5,7 @@ A group in which the doctor finds nothing, and how it is looked at.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from sahool_cache import RedisSettings
@@ -28,7 +29,7 @@ PASSWORD = "s3cret-of-servers"
 SENTINEL_PASSWORD = "s3cret-of-sentinels"
 
 
-def well_kept(**options: Any) -> EmbeddedSentinel:
+def well_kept(config: Mapping[str, str] | None = None, **options: Any) -> EmbeddedSentinel:
     """
     Passwords everywhere, a limit to memory, something on disk, a bound on what a failover loses.
     """
@@ -41,6 +42,7 @@ def well_kept(**options: Any) -> EmbeddedSentinel:
             "maxmemory": "100mb",
             "min-replicas-to-write": 1,
             "save": "3600 1",
+            **(config or {}),
         },
         **{"down_after": 5.0} | options,
     )

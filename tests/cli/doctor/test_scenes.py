@@ -78,6 +78,18 @@ async def test_a_save_that_failed_is_told(kept_group: EmbeddedSentinel) -> None:
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize(("replicas", "proved"), [(2, True), (1, False)])
+async def test_an_acl_user_of_replicas_is_proved_by_the_link_of_another(
+    replicas: int, proved: bool
+) -> None:
+    user = {"user": "copy on >pw-c &* +psync +replconf +ping", "masteruser": "copy"}
+    async with well_kept({**user, "masterauth": "pw-c"}, replicas=replicas) as group:
+        found = diagnose(await look(group.settings), CHECKS)
+        assert "masterauth" not in names(found)
+        assert ("masterauth" in found.checked) is proved
+
+
+@pytest.mark.asyncio
 @pytest.mark.skipif(
     not REDIS.exists() and not os.environ.get("SAHOOL_REQUIRE_REDIS"),
     reason=f"{REDIS} is missing",
