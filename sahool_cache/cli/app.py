@@ -12,6 +12,7 @@ from importlib.metadata import version
 import typer
 
 from sahool_cache.cli.demo.command import demo
+from sahool_cache.cli.doctor.command import doctor
 from sahool_cache.cli.exit_status import ExitStatus
 from sahool_cache.cli.explain import explain
 from sahool_cache.cli.health import health
@@ -20,6 +21,7 @@ __all__ = ["COMMANDS", "main"]
 
 COMMANDS: Mapping[str, Callable[..., int]] = {
     "health": health,
+    "doctor": doctor,
     "explain": explain,
     "demo": demo,
 }
