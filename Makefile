@@ -75,7 +75,7 @@ check: lint type test ## What must pass before a change lands: lint, type, test
 pins: $(DEV_READY) ## Renew requirements-dev.txt: the newest releases that pyproject.toml allows
 	@$(PIP) uv
 	@$(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
-		--only-binary :all: --extra cli --extra embedded --group dev \
+		--only-binary :all: --extra cli --extra embedded --extra prometheus --group dev \
 		--custom-compile-command "make pins" --output-file $(PINS) pyproject.toml
 	@$(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 		--only-binary :all: --group bench --constraint $(PINS) \
