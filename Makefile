@@ -55,8 +55,8 @@ bench: $(BENCH_READY) $(NODE_READY) ## Ours against its peers, into build/bench;
 bench-check: $(BENCH_READY) $(NODE_READY) ## The same, and it fails when a bar is missed
 	@$(PY) -m tests.benchmarks table recipes memory profile --check $(ARGS)
 
-containers: $(DEV_READY) ## The tests that need Docker; REDIS_IMAGE names the image, nothing is pulled
-	@SAHOOL_REQUIRE_CONTAINERS=1 $(PY) -m pytest -m container $(ARGS)
+containers: $(DEV_READY) ## The tests that need Docker or Prometheus; REDIS_IMAGE names the image, nothing is pulled
+	@SAHOOL_REQUIRE_CONTAINERS=1 $(PY) -m pytest -m "container or monitoring" $(ARGS)
 
 lint: $(DEV_READY) ## Style and common mistakes (ruff); changes nothing
 	@$(PY) -m ruff check

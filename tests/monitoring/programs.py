@@ -1,26 +1,42 @@
 """
-Prometheus's programs, where they are installed.
+Prometheus's programs, where they are installed: on Debian by its packages.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+from functools import cache
+from typing import NoReturn
 
 import pytest
 
-REQUIRED = os.environ.get("SAHOOL_REQUIRE_PROMETHEUS") == "1"
+REQUIRED = os.environ.get("SAHOOL_REQUIRE_MONITORING") == "1"
 PROGRAMS = ("prometheus", "promtool", "prometheus-redis-exporter")
 
 
-def require(*programs: str) -> None:
+def cannot_run(reason: str) -> NoReturn:
     """
-    Skips the test where one of them is missing, or fails it where
-    ``SAHOOL_REQUIRE_PROMETHEUS=1`` forbids that.
+    Skips the test, or fails it where ``SAHOOL_REQUIRE_MONITORING=1`` forbids that.
     """
-    missing = [each for each in programs if shutil.which(each) is None]
-    if missing:
-        reason = f"not installed: {', '.join(missing)} (Debian's packages prometheus*)"
-        if REQUIRED:
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
+    if REQUIRED:
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@cache
+def missing() -> str | None:
+    """
+    What the monitoring tests need and do not find, or None.
+    """
+    absent = [each for each in PROGRAMS if shutil.which(each) is None]
+    return f"not installed: {', '.join(absent)}" if absent else None
+
+
+def path(program: str) -> str:
+    """
+    Where that program is.
+    """
+    found = shutil.which(program)
+    assert found is not None
+    return found

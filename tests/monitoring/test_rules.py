@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.house import ROOT
-from tests.monitoring.programs import require
+from tests.monitoring.programs import path
 
 PROMETHEUS = ROOT / "compose" / "prometheus"
 ALERTS = (PROMETHEUS / "rules" / "alerts.yml").read_text(encoding="utf-8")
@@ -20,20 +20,21 @@ COURSES = sorted((Path(__file__).parent / "alerts").glob("*.yml"))
 
 
 def promtool(*arguments: str) -> str:
-    require("promtool")
     done = subprocess.run(
-        ("promtool", *arguments), cwd=ROOT, capture_output=True, text=True, check=False
+        (path("promtool"), *arguments), cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
+@pytest.mark.monitoring
 def test_the_configuration_and_its_rules_are_valid() -> None:
     found = promtool("check", "config", str(PROMETHEUS / "prometheus.yml"))
     assert "2 rule files found" in found
     assert f"alerts.yml\n  SUCCESS: {len(NAMES)} rules found" in found
 
 
+@pytest.mark.monitoring
 @pytest.mark.parametrize("file", COURSES, ids=lambda file: file.stem)
 def test_alerts_fire_when_they_should_and_only_then(file: Path) -> None:
     promtool("test", "rules", str(file))
