@@ -36,9 +36,16 @@ def missing() -> str | None:
         return "no Docker daemon answers"
     if not compose_commands():
         return "docker-compose is not installed"
-    if not _succeeds("docker", "image", "inspect", IMAGE):
+    if not has_image(IMAGE):
         return f"there is no image {IMAGE}; REDIS_IMAGE names another (see compose/README.md)"
     return None
+
+
+def has_image(name: str) -> bool:
+    """
+    Whether the daemon has it already; nothing is pulled.
+    """
+    return _succeeds("docker", "image", "inspect", name)
 
 
 COMPOSE = (("docker-compose",), ("docker", "compose"))

@@ -64,11 +64,13 @@ users() {
     done <"$1"
 }
 
-# default_user PASSWORD: who needs no name; a setting turns it off.
+# default_user PASSWORD: who needs no name; a setting turns it off. Off it keeps its rights, which
+# nobody can use, since Redis 7.0 asks for them when it loads the append-only file: without them it
+# would leave out every transaction.
 default_user() {
     case ${REDIS_DEFAULT_USER:-on} in
         on) printf '%s\n' "user default on $1 ~* &* +@all" ;;
-        off) printf '%s\n' 'user default off' ;;
+        off) printf '%s\n' 'user default off resetpass ~* &* +@all' ;;
         *) die "REDIS_DEFAULT_USER is on or off, not $REDIS_DEFAULT_USER" ;;
     esac
 }

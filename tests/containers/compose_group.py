@@ -15,7 +15,9 @@ from typing import Any
 from uuid import uuid4
 
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from sahool_cache import RedisSettings
 from tests.docker import IMAGE, cannot_run, compose_command, docker, run
@@ -97,7 +99,9 @@ class ComposeGroup:
         """
         The reply of the node behind that port, to the administrator or to whom `login` names.
         """
-        with Redis(port=port, decode_responses=True, **(self.admin | login)) as redis:
+        once = Retry(NoBackoff(), 0)
+        login = {"decode_responses": True, "retry": once, **self.admin, **login}
+        with Redis(port=port, **login) as redis:
             return redis.execute_command(*command)
 
     def refusals(self) -> list[str]:
