@@ -34,7 +34,7 @@ lay() {
     printf '%s\n' 'root:x:0:0::/:/bin/sh' 'nobody:x:65534:65534::/:/bin/sh' >"$1/etc/passwd"
     printf '%s\n' 'root:x:0:' 'nobody:x:65534:' >"$1/etc/group"
     add "$1" busybox bin/busybox
-    for name in sh cat wget; do
+    for name in sh cat id sed tr wget; do
         ln -s busybox "$1/bin/$name"
     done
 }

@@ -4,6 +4,7 @@ The group of `compose/docker-compose.redis-ha.yml`, brought up for one module of
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import socket
@@ -20,8 +21,10 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from sahool_cache import RedisSettings
-from tests.docker import IMAGE, cannot_run, compose_command, docker, run
+from tests.docker import IMAGE, cannot_run, compose_command, docker, has_image, run
 from tests.house import ROOT
+from tests.monitoring.programs import cannot_run as no_monitoring
+from tests.monitoring.prometheus import Prometheus
 
 COMPOSE = ROOT / "compose"
 FILE, TLS_FILE = "docker-compose.redis-ha.yml", "docker-compose.tls.yml"
@@ -41,6 +44,11 @@ VARIABLES = dict.fromkeys(
     re.findall(r"\$\{(\w+)", "".join(file.read_text("utf-8") for file in COMPOSE.glob("*.yml"))),
     "",
 )
+
+MONITORING = ("redis-exporter", "prometheus")
+MONITORING_IMAGES = {
+    name: os.environ.get(name, "") for name in ("EXPORTER_IMAGE", "PROMETHEUS_IMAGE")
+}
 
 
 class ComposeGroup:
@@ -65,7 +73,8 @@ class ComposeGroup:
         self.files = files
         self.client = client
         self.admin = admin
-        self.variables = VARIABLES | {"REDIS_PASSWORD": PASSWORD, "REDIS_IMAGE": IMAGE} | variables
+        given = {"REDIS_PASSWORD": PASSWORD, "REDIS_IMAGE": IMAGE, **MONITORING_IMAGES}
+        self.variables = VARIABLES | given | variables
 
     @property
     def environment(self) -> dict[str, str]:
@@ -87,6 +96,20 @@ class ComposeGroup:
         """
         self.compose("up", "--detach", *SERVICES)
         self.wait_until_healthy()
+
+    async def up_with_monitoring(self, clients: int = 0) -> Prometheus:
+        """
+        Starts exporter and Prometheus as well, where their images are to be had; returns when
+        all servers and sentinels are scraped, and so many clients.
+        """
+        for name, image in MONITORING_IMAGES.items():
+            if not has_image(image):
+                no_monitoring(f"{name} names no image that is here (see docs/monitoring.md)")
+        await asyncio.to_thread(self.compose, "up", "--detach", *SERVICES, *MONITORING)
+        await asyncio.to_thread(self.wait_until_healthy)
+        prometheus = Prometheus(9090)
+        await prometheus.until_scraped(7 + clients)
+        return prometheus
 
     def wait_until_healthy(self) -> None:
         """

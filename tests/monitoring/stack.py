@@ -11,67 +11,19 @@ import re
 import shutil
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
-from urllib.error import URLError
-from urllib.parse import urlencode
-from urllib.request import urlopen
 
 from sahool_cache.embedded import EmbeddedSentinel
 from tests.house import ROOT
 from tests.monitoring.programs import path
+from tests.monitoring.prometheus import Prometheus
 
 PASSWORD = "monitored"
 COMPOSE = ROOT / "compose" / "prometheus"
 SERVERS = ("redis-master", "redis-replica-1", "redis-replica-2")
 SENTINELS = ("redis-sentinel-1", "redis-sentinel-2", "redis-sentinel-3")
-
-
-class Prometheus:
-    """
-    What a running Prometheus answers.
-    """
-
-    def __init__(self, port: int) -> None:
-        self.url = f"http://127.0.0.1:{port}"
-
-    async def ask(self, what: str, **parameters: str) -> Any:
-        url = f"{self.url}/api/v1/{what}?{urlencode(parameters)}"
-        return json.loads(await fetch(url))["data"]
-
-    async def query(self, expr: str) -> list[dict[str, Any]]:
-        return (await self.ask("query", query=expr))["result"]
-
-    async def firing(self) -> dict[str, list[dict[str, str]]]:
-        """
-        The labels of the alerts that fire, by name.
-        """
-        found: dict[str, list[dict[str, str]]] = {}
-        for alert in (await self.ask("alerts"))["alerts"]:
-            if alert["state"] == "firing":
-                found.setdefault(alert["labels"]["alertname"], []).append(alert["labels"])
-        return found
-
-    async def until_firing(self, *names: str, seconds: float = 60) -> None:
-        """
-        Returns when each of these alerts has been seen to fire, one after the other if need be.
-        """
-        seen: set[str] = set()
-
-        async def missing() -> str | None:
-            seen.update(await self.firing())
-            return f"silent: {sorted(set(names) - seen)}" if set(names) - seen else None
-
-        await until(missing, seconds)
-
-    async def targets(self) -> dict[str, str]:
-        """
-        The health of each target by its instance.
-        """
-        active = (await self.ask("targets"))["activeTargets"]
-        return {each["labels"]["instance"]: each["health"] for each in active}
 
 
 class Stack:
@@ -118,17 +70,8 @@ async def stack(folder: Path, **server_config: str) -> AsyncIterator[Stack]:
                 f"--web.listen-address=127.0.0.1:{prometheus}",
             )
         )
-        await until(lambda: unscraped(it.prometheus), 60)
+        await it.prometheus.until_scraped(8)
         yield it
-
-
-async def unscraped(prometheus: Prometheus) -> str | None:
-    try:
-        targets = await prometheus.targets()
-    except (URLError, OSError) as error:
-        return f"Prometheus: {error}"
-    down = {name: health for name, health in targets.items() if health != "up"}
-    return f"not up: {down}" if down or len(targets) != 8 else None
 
 
 def configure(folder: Path, group: EmbeddedSentinel, exporter: int, client: int) -> None:
@@ -165,27 +108,6 @@ async def process(*command: str, **env: str) -> AsyncIterator[asyncio.subprocess
         if running.returncode is None:
             running.kill()
         await running.wait()
-
-
-async def fetch(url: str) -> str:
-    def get() -> str:
-        with urlopen(url, timeout=10) as answer:  # noqa: S310  # our own, on this machine
-            return answer.read().decode()
-
-    return await asyncio.to_thread(get)
-
-
-async def until(reason: Callable[[], Any], seconds: float) -> None:
-    """
-    Returns when `reason()` gives None; fails with what it gave last.
-    """
-    last = None
-    try:
-        async with asyncio.timeout(seconds):
-            while (last := await reason()) is not None:
-                await asyncio.sleep(0.2)
-    except TimeoutError:
-        raise AssertionError(f"after {seconds:g} s: {last}") from None
 
 
 def free_ports(count: int) -> list[int]:

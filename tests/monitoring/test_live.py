@@ -16,7 +16,8 @@ from redis.exceptions import ConnectionError  # noqa: A004  # the server's, not 
 
 from sahool_cache.embedded import Node
 from tests.monitoring import dashboard
-from tests.monitoring.stack import PASSWORD, Stack, stack, until
+from tests.monitoring.prometheus import until
+from tests.monitoring.stack import PASSWORD, Stack, stack
 
 pytestmark = [pytest.mark.monitoring, pytest.mark.asyncio]
 
