@@ -5,6 +5,7 @@ What Prometheus reads of a client, against a real group.
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sahool_cache import RedisClient
 from sahool_cache.embedded import EmbeddedSentinel
 from sahool_cache.integrations.prometheus import ClientCollector
+from tests.house import ROOT
 from tests.integration.observe import eventually
 
 MASTER = "sahool-master"
@@ -164,3 +166,13 @@ def test_two_collectors_in_one_registry_are_refused() -> None:
     registry = register(RedisClient(settings))
     with pytest.raises(ValueError, match="sahool_cache_up"):
         registry.register(ClientCollector(RedisClient(settings)))
+
+
+def test_the_page_names_every_metric_and_no_other() -> None:
+    page = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
+    client = RedisClient.from_url("redis+sentinel://localhost/sahool-master")
+    metrics = [
+        f"{each.name}_total" if each.type == "counter" else each.name
+        for each in ClientCollector(client).collect()
+    ]
+    assert sorted(re.findall(r"^\| `(sahool_cache_\w+)`", page, re.MULTILINE)) == sorted(metrics)

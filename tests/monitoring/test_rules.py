@@ -65,3 +65,6 @@ def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
         section = re.split(rf"^### {name}$", page, flags=re.MULTILINE)[1].split("\n##")[0]
         for word in ("**Means:**", "**Look:**", "**Mend:**"):
             assert word in section, f"{name} has no {word}"
+        rule = ALERTS.split(f"- alert: {name}\n")[1].split("- alert:")[0]
+        severity = section.split("*")[1].strip(".").lower()
+        assert f"severity: {severity}}}" in rule, f"{name} is not {severity}"
