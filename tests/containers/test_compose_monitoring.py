@@ -1,11 +1,13 @@
 """
-The compose group's exporter and Prometheus, with the rules as they are.
+The compose group's exporter and Prometheus, with the rules as they are, and a password of the
+exporter's own in a file.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +31,10 @@ HOST = "172.16.79.1"
 def group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeGroup]:
     directory = tmp_path_factory.mktemp("compose") / "compose"
     shutil.copytree(COMPOSE, directory)
-    group = ComposeGroup(directory=directory)
+    secret = directory / "secrets" / "redis_monitoring_password"
+    secret.write_text("the-exporters-own\n")
+    secret.chmod(0o640)
+    group = ComposeGroup(directory=directory, variables={"REDIS_SECRETS_GROUP": str(os.getgid())})
     with compose_group(group):
         yield group
 

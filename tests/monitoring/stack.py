@@ -34,6 +34,8 @@ class Stack:
     def __init__(self, group: EmbeddedSentinel, prometheus: Prometheus) -> None:
         self.group = group
         self.prometheus = prometheus
+        self.metrics: str
+        """Where the client's metrics are."""
         self.exporter: asyncio.subprocess.Process
         self.client: asyncio.subprocess.Process
 
@@ -62,6 +64,7 @@ async def stack(folder: Path, **server_config: str) -> AsyncIterator[Stack]:
         it.client = await exits.enter_async_context(
             process(*module, sentinels, PASSWORD, str(client))
         )
+        it.metrics = f"http://127.0.0.1:{client}/metrics"
         configure(folder, group, exporter, client)
         await exits.enter_async_context(
             process(

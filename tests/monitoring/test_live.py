@@ -5,6 +5,7 @@ Faults are provoked in a real group, and the alerts fire; the dashboard's querie
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -16,7 +17,8 @@ from redis.exceptions import ConnectionError  # noqa: A004  # the server's, not 
 
 from sahool_cache.embedded import Node
 from tests.monitoring import dashboard
-from tests.monitoring.prometheus import until
+from tests.monitoring.programs import path
+from tests.monitoring.prometheus import fetch, until
 from tests.monitoring.stack import PASSWORD, Stack, stack
 
 pytestmark = [pytest.mark.monitoring, pytest.mark.asyncio]
@@ -64,6 +66,22 @@ async def test_a_group_that_is_well_is_quiet_and_the_dashboard_finds_all_of_it(
             return [name for name, expr in queries if not await prometheus.query(expr)] or None
 
         await until(without_data, 60)
+        lint(await fetch(it.metrics))
+
+
+def lint(metrics: str) -> None:
+    """
+    What promtool says of names, types and help.
+    """
+    ours = [line for line in metrics.splitlines() if "sahool_cache_" in line]
+    done = subprocess.run(
+        (path("promtool"), "check", "metrics"),
+        input="\n".join([*ours, ""]),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
 async def noise(it: Stack) -> object:
@@ -110,6 +128,7 @@ async def test_what_is_wrong_with_replicas_is_reported(tmp_path: Path) -> None:
         group, prometheus = it.group, it.prometheus
         locked_out, silent = group.replicas
         await master.config_set("repl-backlog-size", "100kb")
+        await master.config_set("repl-timeout", 60)  # longer than the lag that is reported
         await group.pause(silent)
         await master.set("filler", "x" * 200_000)
         await prometheus.until_firing("RedisReplicationBacklog", "RedisReplicationLag")
