@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 
 from sahool_cache import RedisClient
 from sahool_cache.integrations.prometheus import ClientCollector
-from tests.containers.compose_group import COMPOSE, CONTAINERS, ComposeGroup, compose_group
+from tests.containers.compose_group import COMPOSE, CONTAINERS, FILE, ComposeGroup, compose_group
 from tests.docker import docker
 from tests.monitoring.prometheus import Prometheus, fetch, until
 
@@ -29,12 +29,18 @@ HOST = "172.16.79.1"
 
 @pytest.fixture(scope="module")
 def group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeGroup]:
-    directory = tmp_path_factory.mktemp("compose") / "compose"
-    shutil.copytree(COMPOSE, directory)
+    directory = tmp_path_factory.mktemp("compose")
+    for each in (FILE, "redis", "prometheus"):  # and not what a developer keeps beside them
+        place = shutil.copytree if (COMPOSE / each).is_dir() else shutil.copy
+        place(COMPOSE / each, directory / each)
+    shutil.rmtree(directory / "prometheus" / "clients", ignore_errors=True)
+    (directory / "secrets").mkdir()
     secret = directory / "secrets" / "redis_monitoring_password"
     secret.write_text("the-exporters-own\n")
-    secret.chmod(0o640)
-    group = ComposeGroup(directory=directory, variables={"REDIS_SECRETS_GROUP": str(os.getgid())})
+    group = ComposeGroup(
+        directory=directory,
+        variables={"REDIS_SECRETS": "./secrets", "REDIS_SECRETS_GROUP": str(os.getgid())},
+    )
     with compose_group(group):
         yield group
 
