@@ -107,7 +107,7 @@ class ComposeGroup:
                 no_monitoring(f"{name} names no image that is here (see docs/monitoring.md)")
         await asyncio.to_thread(self.compose, "up", "--detach", *SERVICES, *MONITORING)
         await asyncio.to_thread(self.wait_until_healthy)
-        prometheus = Prometheus(9090)
+        prometheus = Prometheus("127.0.0.1:9090")
         await prometheus.until_scraped(7 + clients)
         return prometheus
 

@@ -15,7 +15,7 @@ from sahool_cache import RedisClient, RedisSettings, SahoolCacheError
 from sahool_cache.integrations.prometheus import ClientCollector
 
 
-async def serve(sentinels: list[str], password: str, port: int) -> None:
+async def serve(sentinels: list[str], password: str, address: str) -> None:
     """
     Reads and writes until it is killed, whatever becomes of the group.
     """
@@ -24,7 +24,8 @@ async def serve(sentinels: list[str], password: str, port: int) -> None:
     )
     async with RedisClient(settings) as redis:
         REGISTRY.register(ClientCollector(redis))
-        start_http_server(port, "127.0.0.1")
+        host, _, port = address.partition(":")
+        start_http_server(int(port), host)
         n = 0
         while True:
             n += 1
@@ -36,4 +37,4 @@ async def serve(sentinels: list[str], password: str, port: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(json.loads(sys.argv[1]), sys.argv[2], int(sys.argv[3])))
+    asyncio.run(serve(json.loads(sys.argv[1]), *sys.argv[2:]))

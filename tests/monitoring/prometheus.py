@@ -14,11 +14,11 @@ from urllib.request import urlopen
 
 class Prometheus:
     """
-    The one on that port of 127.0.0.1.
+    The one at that address.
     """
 
-    def __init__(self, port: int) -> None:
-        self.url = f"http://127.0.0.1:{port}"
+    def __init__(self, address: str) -> None:
+        self.url = f"http://{address}"
 
     async def ask(self, what: str, **parameters: str) -> Any:
         url = f"{self.url}/api/v1/{what}?{urlencode(parameters)}"

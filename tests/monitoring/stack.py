@@ -11,8 +11,10 @@ import re
 import shutil
 import socket
 import sys
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from sahool_cache.embedded import EmbeddedSentinel
@@ -26,18 +28,18 @@ SERVERS = ("redis-master", "redis-replica-1", "redis-replica-2")
 SENTINELS = ("redis-sentinel-1", "redis-sentinel-2", "redis-sentinel-3")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
     """
-    A group, its exporter and Prometheus, and one client in a process of its own.
+    A group, its exporter and Prometheus, and one client in a process of its own, whose metrics
+    are at `metrics`.
     """
 
-    def __init__(self, group: EmbeddedSentinel, prometheus: Prometheus) -> None:
-        self.group = group
-        self.prometheus = prometheus
-        self.metrics: str
-        """Where the client's metrics are."""
-        self.exporter: asyncio.subprocess.Process
-        self.client: asyncio.subprocess.Process
+    group: EmbeddedSentinel
+    prometheus: Prometheus
+    exporter: Process
+    client: Process
+    metrics: str
 
 
 @asynccontextmanager
@@ -45,39 +47,40 @@ async def stack(folder: Path, **server_config: str) -> AsyncIterator[Stack]:
     """
     All of it, with every target up. Ends every process.
     """
-    exporter, prometheus, client = free_ports(3)
+    exporter, prometheus, client = (f"127.0.0.1:{port}" for port in free_ports(3))
     async with AsyncExitStack() as exits:
         group = await exits.enter_async_context(
             EmbeddedSentinel(password=PASSWORD, server_config=server_config)
         )
-        it = Stack(group, Prometheus(prometheus))
-        it.exporter = await exits.enter_async_context(
-            process(
-                *(path("prometheus-redis-exporter"), "-connection-timeout", "500ms"),
-                *("-web.listen-address", f"127.0.0.1:{exporter}", "-redis.addr", ""),
-                REDIS_USER="default",
-                REDIS_PASSWORD=PASSWORD,
-            )
-        )
         sentinels = json.dumps([str(each.address) for each in group.sentinels])
         module = (sys.executable, "-m", "tests.monitoring.client_process")
-        it.client = await exits.enter_async_context(
-            process(*module, sentinels, PASSWORD, str(client))
+        it = Stack(
+            group=group,
+            prometheus=Prometheus(prometheus),
+            exporter=await exits.enter_async_context(
+                process(
+                    *(path("prometheus-redis-exporter"), "-connection-timeout", "500ms"),
+                    *("-web.listen-address", exporter, "-redis.addr", ""),
+                    REDIS_USER="default",
+                    REDIS_PASSWORD=PASSWORD,
+                )
+            ),
+            client=await exits.enter_async_context(process(*module, sentinels, PASSWORD, client)),
+            metrics=f"http://{client}/metrics",
         )
-        it.metrics = f"http://127.0.0.1:{client}/metrics"
         configure(folder, group, exporter, client)
         await exits.enter_async_context(
             process(
                 *(path("prometheus"), f"--config.file={folder}/prometheus.yml"),
                 *(f"--storage.tsdb.path={folder}/data", "--log.level=warn"),
-                f"--web.listen-address=127.0.0.1:{prometheus}",
+                f"--web.listen-address={prometheus}",
             )
         )
         await it.prometheus.until_scraped(8)
         yield it
 
 
-def configure(folder: Path, group: EmbeddedSentinel, exporter: int, client: int) -> None:
+def configure(folder: Path, group: EmbeddedSentinel, exporter: str, client: str) -> None:
     """
     The configuration of the compose group with other addresses, every second instead of every
     ten, and the same rules, but without waiting (``for``).
@@ -88,7 +91,7 @@ def configure(folder: Path, group: EmbeddedSentinel, exporter: int, client: int)
     nodes = (group.master, *group.replicas, *group.sentinels)
     for name, node in zip((*SERVERS, *SENTINELS), nodes, strict=True):
         text = re.sub(rf"{name}:\d+", str(node.address), text)
-    text = text.replace("redis-exporter:9121", f"127.0.0.1:{exporter}")
+    text = text.replace("redis-exporter:9121", exporter)
     (folder / "prometheus.yml").write_text(text, encoding="utf-8")
     shutil.copytree(COMPOSE / "rules", folder / "rules")
     alerts = folder / "rules" / "alerts.yml"
@@ -96,12 +99,12 @@ def configure(folder: Path, group: EmbeddedSentinel, exporter: int, client: int)
     alerts.write_text(hurried, encoding="utf-8")
     (folder / "clients").mkdir()
     (folder / "clients" / "test.yml").write_text(
-        json.dumps([{"targets": [f"127.0.0.1:{client}"]}]), encoding="utf-8"
+        json.dumps([{"targets": [client]}]), encoding="utf-8"
     )
 
 
 @asynccontextmanager
-async def process(*command: str, **env: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def process(*command: str, **env: str) -> AsyncIterator[Process]:
     running = await asyncio.create_subprocess_exec(
         *command, cwd=ROOT, env=os.environ | env, stdout=asyncio.subprocess.DEVNULL
     )

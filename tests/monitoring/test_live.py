@@ -52,7 +52,7 @@ async def test_a_group_that_is_well_is_quiet_and_the_dashboard_finds_all_of_it(
     async with stack(tmp_path) as it:
         prometheus = it.prometheus
         assert await prometheus.query("count(redis_up) == 6")
-        await until(lambda: noise(it), 30)
+        await until(lambda: noise(it), 90)
 
         old = await it.group.failover()
         await it.group.wait_for_failover(old)
@@ -173,11 +173,11 @@ async def test_monitoring_that_fails_itself_is_reported_and_nothing_else_for_it(
     tmp_path: Path,
 ) -> None:
     async with stack(tmp_path) as it:
-        await until(lambda: noise(it), 30)
+        await until(lambda: noise(it), 90)
         it.client.kill()
         it.exporter.kill()
         await it.prometheus.until_firing("ClientDown", "RedisExporterDown")
-        await until(lambda: only(it, {"ClientDown", "RedisExporterDown"}), 30)
+        await until(lambda: only(it, {"ClientDown", "RedisExporterDown"}), 60)
 
 
 async def only(it: Stack, names: set[str]) -> str | None:
