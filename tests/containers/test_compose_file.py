@@ -6,12 +6,11 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.containers.compose_group import COMPOSE, FILE, TLS_FILE
+from tests.containers.compose_group import COMPOSE, FILE, TLS_FILE, copy_compose
 from tests.docker import compose_commands, run
 
 pytestmark = pytest.mark.container
@@ -59,7 +58,7 @@ def test_every_port_is_written_with_the_loopback_address() -> None:
 
 
 def test_without_a_password_make_up_says_so_in_one_line(tmp_path: Path) -> None:
-    shutil.copytree(COMPOSE, tmp_path / "compose")
+    copy_compose(tmp_path / "compose")
     script = str(tmp_path / "compose" / "group.sh")
     with pytest.raises(AssertionError) as raised:
         run(script, "up")
