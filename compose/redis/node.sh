@@ -3,7 +3,6 @@
 set -eu
 umask 077
 
-here=/opt/redis
 secrets=/run/secrets
 
 die() {
@@ -54,7 +53,7 @@ hash() {
 users() {
     while IFS= read -r line; do
         case $line in
-            *'#<'*'>'*)
+            'user '*'#<'*'>'*)
                 name=${line#*'#<'}
                 name=${name%%'>'*}
                 hash=$(hash "$name")

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -39,16 +40,19 @@ PORTS = (6379, 6380, 6381, 26379, 26380, 26381)
 SERVER_PORTS, SENTINEL_PORTS = PORTS[:3], PORTS[3:]
 ADDRESSES = [("127.0.0.1", port) for port in PORTS]
 
-# All of them are set: no `.env` of the developer's has a say.
+# All of them are set: no `.env` of the developer's has a say, nor a secret.
 VARIABLES = dict.fromkeys(
     re.findall(r"\$\{(\w+)", "".join(file.read_text("utf-8") for file in COMPOSE.glob("*.yml"))),
     "",
-)
+) | {
+    "REDIS_PASSWORD": PASSWORD,
+    "REDIS_IMAGE": IMAGE,
+    "REDIS_SECRETS": str(COMPOSE / "redis"),  # where there are none
+    "EXPORTER_IMAGE": os.environ.get("EXPORTER_IMAGE", ""),
+    "PROMETHEUS_IMAGE": os.environ.get("PROMETHEUS_IMAGE", ""),
+}
 
 MONITORING = ("redis-exporter", "prometheus")
-MONITORING_IMAGES = {
-    name: os.environ.get(name, "") for name in ("EXPORTER_IMAGE", "PROMETHEUS_IMAGE")
-}
 
 
 class ComposeGroup:
@@ -73,8 +77,7 @@ class ComposeGroup:
         self.files = files
         self.client = client
         self.admin = admin
-        given = {"REDIS_PASSWORD": PASSWORD, "REDIS_IMAGE": IMAGE, **MONITORING_IMAGES}
-        self.variables = VARIABLES | given | variables
+        self.variables = VARIABLES | variables
 
     @property
     def environment(self) -> dict[str, str]:
@@ -102,8 +105,8 @@ class ComposeGroup:
         Starts exporter and Prometheus as well, where their images are to be had; returns when
         all servers and sentinels are scraped, and so many clients.
         """
-        for name, image in MONITORING_IMAGES.items():
-            if not has_image(image):
+        for name in ("EXPORTER_IMAGE", "PROMETHEUS_IMAGE"):
+            if not has_image(self.variables[name]):
                 no_monitoring(f"{name} names no image that is here (see docs/monitoring.md)")
         await asyncio.to_thread(self.compose, "up", "--detach", *SERVICES, *MONITORING)
         await asyncio.to_thread(self.wait_until_healthy)
@@ -188,6 +191,13 @@ def compose_group(group: ComposeGroup, up: Callable[[], object] | None = None) -
     finally:
         group.compose("down", "--volumes", "--timeout", "1")
     assert not group.left()
+
+
+def copy_compose(directory: Path) -> None:
+    """
+    Copies what is in the repository, without the developer's own passwords and keys.
+    """
+    shutil.copytree(COMPOSE, directory, ignore=shutil.ignore_patterns("redis_*password", "tls"))
 
 
 def documented_address_map() -> str:

@@ -1,5 +1,6 @@
 """
-The group with `docker-compose.tls.yml`, where a client needs a certificate, too.
+The group with `docker-compose.tls.yml`, where a client needs a certificate, and a password for
+the sentinels as well.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from redis.exceptions import AuthenticationError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from sahool_cache import RedisClient, TLSSettings
@@ -21,6 +23,9 @@ from tests.containers.compose_group import (
     FILE,
     PASSWORD,
     PORTS,
+    SENTINEL_PORTS,
+    SENTINELS,
+    SERVER_PORTS,
     SERVERS,
     TLS_FILE,
     ComposeGroup,
@@ -30,6 +35,8 @@ from tests.docker import docker, run
 from tests.monitoring.prometheus import fetch
 
 pytestmark = pytest.mark.container
+
+SENTINEL_PASSWORD = 'the "sentinels"'
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +55,11 @@ def group(certificates: Path) -> Iterator[ComposeGroup]:
             "REDIS_CERTIFICATES": str(certificates),
             "REDIS_SECRETS_GROUP": str(os.getgid()),
             "REDIS_CLIENT_CERTIFICATES": "yes",
+            "REDIS_SENTINEL_PASSWORD": SENTINEL_PASSWORD,
         },
         client={
             "password": PASSWORD,
+            "sentinel_password": SENTINEL_PASSWORD,
             "tls": TLSSettings(
                 ca_file=client / "ca.crt",
                 cert_file=client / "client.crt",
@@ -105,6 +114,14 @@ def test_a_client_without_a_certificate_is_not_served(group: ComposeGroup, port:
         group.ask(port, "PING", ssl_certfile=None, ssl_keyfile=None)
 
 
+@pytest.mark.parametrize("port", SENTINEL_PORTS)
+def test_a_sentinel_asks_for_the_sentinels_password(group: ComposeGroup, port: int) -> None:
+    for password in (None, PASSWORD):
+        with pytest.raises(AuthenticationError):
+            group.ask(port, "PING", username=None, password=password)
+    assert group.ask(port, "PING", username=None, password=SENTINEL_PASSWORD)
+
+
 @pytest.mark.asyncio
 async def test_a_client_verifies_whom_it_reaches_through_the_address_map_and_a_failover(
     group: ComposeGroup,
@@ -133,14 +150,39 @@ async def test_the_monitoring_asks_over_tls_and_shows_its_certificate(group: Com
     assert (await prometheus.ask("rules"))["groups"]
 
 
-def test_renewed_certificates_are_shown_after_a_restart_and_trusted_as_before(
+@pytest.mark.asyncio
+async def test_certificates_are_renewed_under_load_without_an_error(
     group: ComposeGroup, certificates: Path
 ) -> None:
+    """
+    Servers take them while they run, sentinels when they are restarted, one after another.
+    """
+
+    async def load(redis: RedisClient) -> int:
+        done = 0
+        while not renewed.is_set():
+            await redis.set("k", done)
+            done += 1
+        return done
+
     authority = (certificates / "ca.crt").read_bytes()
     before = [shown(port, certificates) for port in PORTS]
-    make(certificates)
-    group.compose("restart")
-    group.wait_until_healthy()
+    renewed = asyncio.Event()
+    async with RedisClient(group.settings(command_timeout=2.0)) as redis:
+        master = (await redis.info("server"))["run_id"]
+        async with asyncio.TaskGroup() as tasks:
+            writes = tasks.create_task(load(redis))
+            await asyncio.to_thread(make, certificates)
+            files = ("tls-cert-file", "/tls/server.crt", "tls-key-file", "/tls/server.key")
+            for port in SERVER_PORTS:
+                await asyncio.to_thread(group.ask, port, "CONFIG", "SET", *files)
+            for sentinel in SENTINELS:
+                await asyncio.to_thread(docker, "restart", sentinel)
+                await asyncio.to_thread(group.wait_until_healthy)
+            renewed.set()
+        assert writes.result() > 0
+        assert (await redis.info("server"))["run_id"] == master
+
     after = [shown(port, certificates) for port in PORTS]
     assert len({*before, *after}) == 2 * len(PORTS)
     assert (certificates / "ca.crt").read_bytes() == authority

@@ -6,9 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from redis.exceptions import AuthenticationError, NoPermissionError
@@ -16,12 +14,12 @@ from redis.exceptions import AuthenticationError, NoPermissionError
 from sahool_cache import RateLimiter, RedisClient
 from tests.containers.compose_group import (
     ADDRESSES,
-    COMPOSE,
     CONTAINERS,
     PORTS,
     SERVERS,
     ComposeGroup,
     compose_group,
+    copy_compose,
 )
 from tests.docker import docker, run
 
@@ -35,7 +33,7 @@ PASSWORDS["default"] = "nobody's"
 @pytest.fixture(scope="module")
 def group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeGroup]:
     directory = tmp_path_factory.mktemp("checkout") / "compose"
-    shutil.copytree(COMPOSE, directory)
+    copy_compose(directory)
     for name, password in PASSWORDS.items():
         file = "redis_password" if name == "default" else f"redis_{name}_password"
         path = directory / "secrets" / file
@@ -55,10 +53,9 @@ def group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeGroup]:
         },
         admin={"username": "sahool-admin", "password": PASSWORDS["admin"]},
     )
-    for name in ("REDIS_DEFAULT_USER", "REDIS_SECRETS_GROUP"):
-        del group.variables[name]  # .env has them
-    group.variables["REDIS_PASSWORD"] = ""
-    group.variables["WITHOUT"] = "redis-exporter prometheus grafana"
+    for name in ("REDIS_DEFAULT_USER", "REDIS_SECRETS_GROUP", "REDIS_SECRETS"):
+        del group.variables[name]  # `.env` and the defaults have a say here
+    group.variables |= {"REDIS_PASSWORD": "", "WITHOUT": "redis-exporter prometheus grafana"}
     with compose_group(group, lambda: run(f"{directory}/group.sh", "up", env=group.environment)):
         yield group
 
@@ -91,12 +88,12 @@ def test_nobody_comes_in_without_a_name(
 # user, port, what it does, what is refused
 RIGHTS = [
     ("app", 6379, "SET k 1", "FLUSHALL"),
-    ("app", 6379, "SORT list", "CONFIG GET masterauth"),
+    ("app", 6379, "LPUSH list 1", "CONFIG GET masterauth"),
     ("app", 6379, "INFO", "KEYS *"),
     ("app", 6379, "ROLE", "REPLICAOF NO ONE"),
     ("app", 6379, "CLIENT UNBLOCK 1", "CLIENT KILL TYPE normal"),
     ("app", 6379, "EVAL return(1) 0", "SHUTDOWN"),
-    ("app", 6379, "ACL WHOAMI", "ACL LIST"),
+    ("app", 6379, "CLIENT ID", "ACL LIST"),
     ("app", 26379, "SENTINEL MASTER sahool-master", "SENTINEL FAILOVER sahool-master"),
     ("app", 26379, "SENTINEL MYID", "SENTINEL RESET *"),
     ("replication", 6379, "REPLCONF capa eof", "GET k"),
@@ -110,7 +107,7 @@ RIGHTS = [
     ("monitoring", 26379, "SENTINEL CKQUORUM sahool-master", "SENTINEL FAILOVER sahool-master"),
     ("monitoring", 26379, "SENTINEL MASTERS", "SENTINEL RESET *"),
     ("backup", 6379, "ROLE", "GET k"),
-    ("backup", 26379, "SENTINEL SLAVES sahool-master", "SENTINEL FAILOVER sahool-master"),
+    ("backup", 26379, "SENTINEL REPLICAS sahool-master", "SENTINEL FAILOVER sahool-master"),
     ("admin", 6379, "CONFIG GET masterauth", None),
     ("admin", 26379, "SENTINEL FLUSHCONFIG", None),
 ]
