@@ -342,11 +342,12 @@ class RedisClient(View):
 
     def stats(self) -> health.ClientStats:
         """
-        The client's figures now; no I/O.
+        The client's figures now; no I/O. May be called from any thread.
         """
-        if self.chain is None:
-            return health.no_stats(self.topology)
-        return health.client_stats(self.chain, self.near_cache)
+        chain = self.chain  # read once: the loop's thread may close it meanwhile
+        if chain is None:
+            return health.no_stats(Topology(sentinels=self.settings.sentinels))
+        return health.client_stats(chain, self.near_cache)
 
     async def health_check(self) -> dict[str, Any]:
         """

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 from functools import cache
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -34,22 +35,37 @@ def missing() -> str | None:
         return "docker is not installed"
     if not _succeeds("docker", "info"):
         return "no Docker daemon answers"
-    if not any(_succeeds(*command, "version") for command in COMPOSE):
+    if not compose_commands():
         return "docker-compose is not installed"
-    if not _succeeds("docker", "image", "inspect", IMAGE):
+    if not has_image(IMAGE):
         return f"there is no image {IMAGE}; REDIS_IMAGE names another (see compose/README.md)"
     return None
+
+
+def has_image(name: str) -> bool:
+    """
+    Whether the daemon has it already; nothing is pulled.
+    """
+    return _succeeds("docker", "image", "inspect", name)
 
 
 COMPOSE = (("docker-compose",), ("docker", "compose"))
 
 
 @cache
+def compose_commands() -> tuple[tuple[str, ...], ...]:
+    """
+    How Compose is called here: as a program of its own, as Docker's, or both, which may be two
+    versions.
+    """
+    return tuple(command for command in COMPOSE if _succeeds(*command, "version"))
+
+
 def compose_command() -> tuple[str, ...]:
     """
-    How Compose is called here: as a program of its own, or as Docker's.
+    One of these, where nothing else matters.
     """
-    return next(command for command in COMPOSE if _succeeds(*command, "version"))
+    return compose_commands()[0]
 
 
 def docker(*arguments: str) -> str:
@@ -59,12 +75,12 @@ def docker(*arguments: str) -> str:
     return run("docker", *arguments)
 
 
-def run(*command: str, env: dict[str, str] | None = None) -> str:
+def run(*command: str, env: dict[str, str] | None = None, cwd: Path | None = None) -> str:
     """
     What the command prints, likewise.
     """
     done = subprocess.run(
-        command, env=env, capture_output=True, text=True, timeout=120, check=False
+        command, env=env, cwd=cwd, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, f"{' '.join(command)}: {done.stderr or done.stdout}"
     return done.stdout.strip()

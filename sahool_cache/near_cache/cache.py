@@ -247,7 +247,7 @@ class NearCache:
             hits=self.hits,
             misses=self.misses,
             invalidations=self._invalidations
-            + sum(source.invalidations for source in self._sources.values()),
+            + sum(source.invalidations for source in tuple(self._sources.values())),
             flushes=self.flushes,
             evictions=self._store.evictions,
             entries=len(self._store),
