@@ -5,6 +5,8 @@ What a command found: told to a person, or to a program as one JSON document.
 from __future__ import annotations
 
 import asyncio
+import json
+import signal
 import sys
 from collections.abc import Coroutine
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from sahool_cache.cli.escapes import printable
 from sahool_cache.cli.exit_status import ExitStatus
 from sahool_cache.connection.faults import DialFailed, LaneLost
 
@@ -75,7 +78,7 @@ def _failed(error: Exception, *, as_json: bool) -> int:
     status = ExitStatus.USAGE if refused else ExitStatus.DOWN
     if isinstance(error, Refused):
         status = error.status
-    told = str(error) or type(error).__name__
+    told = printable(error) or type(error).__name__
     if as_json:
         print(_json({"error": told, "kind": type(error).__name__}))
     else:
@@ -84,7 +87,11 @@ def _failed(error: Exception, *, as_json: bool) -> int:
 
 
 def _json(document: Any) -> str:
-    return msgspec.json.format(msgspec.json.encode(document)).decode()
+    text = msgspec.json.format(msgspec.json.encode(document)).decode()
+    # What does not print stands in strings only, and a terminal may obey it.
+    return "".join(
+        char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text
+    )
 
 
 def ask(question: str, *, yes: bool) -> None:
@@ -96,7 +103,12 @@ def ask(question: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise typer.BadParameter(f"{question} Nobody is there to be asked: pass --yes.")
-    typer.confirm(question, abort=True, err=True)
+    # An event loop takes Ctrl-C to itself, and does not come to it before the answer.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        typer.confirm(question, abort=True, err=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def screen(*, errors: bool = False) -> Console:

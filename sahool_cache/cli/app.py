@@ -5,6 +5,7 @@ The command line: every command in one list, and what their results mean to the 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
@@ -25,6 +26,8 @@ COMMANDS: Mapping[str, Callable[..., int]] = {
 }
 """The whole command line, in the order of ``--help``: name -> function that returns its status."""
 
+_STDOUT = 1
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """
@@ -32,6 +35,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     # What the library logs is in the answers; without a handler Python would print it among them.
     logging.getLogger("sahool_cache").addHandler(logging.NullHandler())
+    try:
+        status = _run(argv)
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit) as ended:
+        # Typer and rich both make an exit of it.
+        if BrokenPipeError not in {type(ended), type(ended.__context__)}:
+            raise
+        # What is left in the buffer goes nowhere, instead of failing once more at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), _STDOUT)
+        return ExitStatus.PIPE_CLOSED
+    return status
+
+
+def _run(argv: Sequence[str] | None) -> int:
     command = typer.main.get_command(_application())
     try:
         status = command.main(argv, prog_name="sahool-cache", standalone_mode=False)
