@@ -38,12 +38,14 @@ _MARKS = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """
-    The exit status, the JSON document, and what a person reads instead.
+    The exit status, the JSON document, and what a person reads instead; what `aside` says goes to
+    stderr, for `told` may be piped.
     """
 
     document: Any
     told: RenderableType
     status: ExitStatus = ExitStatus.OK
+    aside: str | None = None
 
 
 class Refused(Exception):
@@ -68,6 +70,8 @@ def conclude(work: Coroutine[Any, Any, Answer], *, as_json: bool) -> int:
         print(_json(answer.document))
     else:
         screen().print(answer.told)
+        if answer.aside is not None:
+            print(answer.aside, file=sys.stderr)
     return answer.status
 
 

@@ -16,15 +16,32 @@ from sahool_cache.cli.demo.command import demo
 from sahool_cache.cli.exit_status import ExitStatus
 from sahool_cache.cli.explain import explain
 from sahool_cache.cli.health import health
+from sahool_cache.cli.keys import keys
+from sahool_cache.cli.status.command import status
+from sahool_cache.cli.topology import topology
+from sahool_cache.cli.values.command import get_value, set_value
 
 __all__ = ["COMMANDS", "main"]
 
 COMMANDS: Mapping[str, Callable[..., int]] = {
     "health": health,
+    "status": status,
+    "topology": topology,
+    "keys": keys,
+    "get": get_value,
+    "set": set_value,
     "explain": explain,
     "demo": demo,
 }
 """The whole command line, in the order of ``--help``: name -> function that returns its status."""
+
+_PANELS = {
+    "Look": ("health", "status", "topology", "watch", "doctor", "explain"),
+    "Read and write": ("keys", "get", "set"),
+    "Operate": ("failover-test", "backup", "restore", "rolling-upgrade"),
+    "Try": ("demo", "bench"),
+}
+"""How ``--help`` groups them; what is in none comes last."""
 
 _STDOUT = 1
 
@@ -68,8 +85,9 @@ def _application() -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     application.callback(invoke_without_command=True)(_root)
+    panel_of = {name: panel for panel, names in _PANELS.items() for name in names}
     for name, command in COMMANDS.items():
-        application.command(name)(command)
+        application.command(name, rich_help_panel=panel_of.get(name, "More"))(command)
     return application
 
 

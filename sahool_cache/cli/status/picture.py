@@ -1,0 +1,108 @@
+"""
+The group for people: the verdict, a line to each server, and the sections of INFO if asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from sahool_cache.cli.answer import mark, table
+from sahool_cache.cli.escapes import printable
+from sahool_cache.cli.exit_status import ExitStatus
+from sahool_cache.cli.health import STATUS, findings
+from sahool_cache.cli.status.details import details
+from sahool_cache.cli.status.figures import Figures
+from sahool_cache.cli.survey import SentinelWord, Survey
+from sahool_cache.cli.units import count, size, span
+
+__all__ = ["picture"]
+
+_COLUMNS = ("server", "role", "behind", "memory", "clients", "cmd/s", "keys", "up", "version")
+_UNKNOWN = "-"
+
+
+def picture(survey: Survey, figures: Sequence[Figures], *, verbose: bool) -> RenderableType:
+    """
+    The whole of it.
+    """
+    parts: list[RenderableType] = [_head(survey), *_troubles(survey)]
+    if any(each.answers for each in figures):
+        parts += [Text(), _servers([each for each in figures if each.answers])]
+    parts += [_silent(each) for each in figures if not each.answers]
+    if verbose:
+        for word in survey.servers:
+            if word.why is None:
+                parts += [Text(), *details(word)]
+    return Group(*parts)
+
+
+def _head(survey: Survey) -> Text:
+    status = survey.health["status"]
+    ago = "" if survey.master_for is None else f" {span(survey.master_for)} ago"
+    last = f"last failover{ago}" if survey.epoch else "no failover so far"
+    name = printable(survey.settings.master_name)
+    words = f"{name} is {status}: epoch {survey.epoch}, {last}"
+    return Text.assemble(mark(STATUS[status]), " ", (words, "bold"))
+
+
+def _troubles(survey: Survey) -> Iterator[Text]:
+    """
+    What health finds wrong, and the sentinels in any case; a server's line speaks for itself.
+    """
+    for status, words in list(findings(survey.health))[1:]:
+        if status != ExitStatus.OK and not words.startswith(("master", "replica")):
+            yield Text.assemble(mark(status), " ", words)
+    answering = [each for each in survey.sentinels if each.view is not None]
+    if len(answering) == len(survey.sentinels):
+        quorum = survey.newest.quorum if survey.newest is not None else 0
+        words = f"{len(answering)} of {len(answering)} sentinels answer, the quorum is {quorum}"
+        yield Text.assemble(mark(ExitStatus.OK), " ", words)
+    for word in survey.sentinels:
+        told = _sentinel(word)
+        if told is not None:
+            yield Text.assemble(mark(ExitStatus.DEGRADED), f" sentinel {word.address} {told}")
+    if "why" in survey.health:
+        yield Text(printable(survey.health["why"]))
+
+
+def _sentinel(word: SentinelWord) -> str | None:
+    if word.view is None:
+        return f"does not answer: {printable(word.why)}"
+    return None if word.quorate else f"could not fail over: {printable(word.usable)}"
+
+
+def _servers(figures: Sequence[Figures]) -> Table:
+    made = table("", *_COLUMNS)
+    for each in figures:
+        made.add_row(
+            mark(ExitStatus.OK if each.well else ExitStatus.DEGRADED),
+            *map(Text, (each.address, each.says or _UNKNOWN, _behind(each), _memory(each))),
+            *(
+                Text(_UNKNOWN if number is None else count(number))
+                for number in (each.clients, each.commands_per_second, each.keys)
+            ),
+            Text(_UNKNOWN if each.uptime_seconds is None else span(each.uptime_seconds)),
+            Text(printable((each.version or _UNKNOWN).rpartition(" ")[2])),
+        )
+    return made
+
+
+def _behind(each: Figures) -> str:
+    seconds = None if each.lag_seconds is None else f"{each.lag_seconds:.1f}s"
+    octets = None if each.lag_bytes is None else size(each.lag_bytes)
+    return " ".join(filter(None, (seconds, octets))) or _UNKNOWN
+
+
+def _memory(each: Figures) -> str:
+    if each.used_memory is None:
+        return _UNKNOWN
+    return size(each.used_memory) + (f"/{size(each.maxmemory)}" if each.maxmemory else "")
+
+
+def _silent(each: Figures) -> Text:
+    status = ExitStatus.DOWN if each.role == "master" else ExitStatus.DEGRADED
+    return Text.assemble(mark(status), f" {each.address} {each.role}: {printable(each.why)}")
