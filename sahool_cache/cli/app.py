@@ -20,6 +20,7 @@ from sahool_cache.cli.keys import keys
 from sahool_cache.cli.status.command import status
 from sahool_cache.cli.topology import topology
 from sahool_cache.cli.values.command import get_value, set_value
+from sahool_cache.cli.watch.command import watch
 
 __all__ = ["COMMANDS", "main"]
 
@@ -27,6 +28,7 @@ COMMANDS: Mapping[str, Callable[..., int]] = {
     "health": health,
     "status": status,
     "topology": topology,
+    "watch": watch,
     "keys": keys,
     "get": get_value,
     "set": set_value,

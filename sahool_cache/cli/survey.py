@@ -52,7 +52,8 @@ class ServerWord:
 
     address: Address
     announced: Address
-    why: str | None = None
+    answers: bool
+    why: str | None
     sections: Sections
 
     def field(self, section: str, name: str) -> Any:
@@ -240,6 +241,7 @@ def _server(address: Address, announced: Address, answer: list[Any] | str) -> Se
     return ServerWord(
         address=address,
         announced=announced,
+        answers=isinstance(answer, list),
         why=None if told else _reason(str(said)),
         sections=read_sections(str(said)) if told else {},
     )

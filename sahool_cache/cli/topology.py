@@ -63,7 +63,7 @@ def _server(survey: Survey, word: ServerWord) -> dict[str, Any]:
         "role": "master" if is_master else "replica",
         "address": str(word.address),
         "announced": str(word.announced),
-        "answers": word.why is None,
+        "answers": word.answers,
         "why": word.why,
         "says": word.role,
         "follows": None if word.follows is None else str(word.follows),
@@ -153,7 +153,8 @@ def _picture(document: dict[str, Any]) -> RenderableType:
 
 
 def _server_line(told: dict[str, Any]) -> Text:
-    facts = [] if told["answers"] else [f"no answer: {told['why']}"]
+    said = "refuses INFO" if told["answers"] else "no answer"
+    facts = [] if told["why"] is None else [f"{said}: {told['why']}"]
     facts += told["disagrees"]
     if told["in_rotation"] is False:
         facts.append("not fit to be read")

@@ -17,7 +17,7 @@ def size(octets: float) -> str:
     step = 0
     while octets >= 999.5 and step < len(_SIZES) - 1:
         octets, step = octets / 1024, step + 1
-    digits = 1 if step and octets < 99.95 else 0
+    digits = 1 if step and octets < 9.95 else 0
     return f"{octets:.{digits}f}{_SIZES[step]}"
 
 

@@ -41,9 +41,9 @@ class Figures:
     @property
     def well(self) -> bool:
         """
-        Whether it answers, is what it should be, and may be read.
+        Whether it says that it is what it should be, and may be read.
         """
-        return self.answers and self.says == self.role and self.in_rotation is not False
+        return self.says == self.role and self.in_rotation is not False
 
     def as_data(self) -> dict[str, Any]:
         """
@@ -64,7 +64,7 @@ def server_figures(survey: Survey, word: ServerWord) -> Figures:
     return Figures(
         address=str(word.address),
         role="master" if is_master else "replica",
-        answers=word.why is None,
+        answers=word.answers,
         why=word.why,
         says=word.role,
         in_rotation=check.get("in_rotation"),

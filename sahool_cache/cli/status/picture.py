@@ -30,9 +30,10 @@ def picture(survey: Survey, figures: Sequence[Figures], *, verbose: bool) -> Ren
     The whole of it.
     """
     parts: list[RenderableType] = [_head(survey), *_troubles(survey)]
-    if any(each.answers for each in figures):
-        parts += [Text(), _servers([each for each in figures if each.answers])]
-    parts += [_silent(each) for each in figures if not each.answers]
+    telling = [each for each in figures if each.why is None]
+    if telling:
+        parts += [Text(), _servers(telling)]
+    parts += [_silent(each) for each in figures if each.why is not None]
     if verbose:
         for word in survey.servers:
             if word.why is None:
@@ -77,6 +78,7 @@ def _sentinel(word: SentinelWord) -> str | None:
 
 def _servers(figures: Sequence[Figures]) -> Table:
     made = table("", *_COLUMNS)
+    made.padding = (0, 1, 0, 0)  # ten columns have to fit into 80
     for each in figures:
         made.add_row(
             mark(ExitStatus.OK if each.well else ExitStatus.DEGRADED),
@@ -104,5 +106,7 @@ def _memory(each: Figures) -> str:
 
 
 def _silent(each: Figures) -> Text:
-    status = ExitStatus.DOWN if each.role == "master" else ExitStatus.DEGRADED
-    return Text.assemble(mark(status), f" {each.address} {each.role}: {printable(each.why)}")
+    lost = each.role == "master" and not each.answers
+    status = ExitStatus.DOWN if lost else ExitStatus.DEGRADED
+    said = "refuses INFO: " if each.answers else ""
+    return Text.assemble(mark(status), f" {each.address} {each.role}: {said}{printable(each.why)}")
