@@ -45,10 +45,10 @@ def calls(group: EmbeddedSentinel, command: str) -> list[int]:
 
 
 def test_all_keys_are_listed_escaped_and_a_replica_is_asked(
-    group: EmbeddedSentinel, cli: Cli
+    group: EmbeddedSentinel, here: Cli
 ) -> None:
     before = calls(group, "scan")
-    done = cli("keys", settings=group.settings)
+    done = here("keys", settings=group.settings)
     assert (done.returncode, done.stderr) == (0, "")
     assert set(done.stdout.splitlines()) == {
         *("user:1", "user:2", "مفتاح", "hash"),
@@ -59,8 +59,8 @@ def test_all_keys_are_listed_escaped_and_a_replica_is_asked(
     assert after[1] > before[1]
 
 
-def test_json_holds_every_name_whole(group: EmbeddedSentinel, cli: Cli) -> None:
-    done = cli("keys", "--json", settings=group.settings)
+def test_json_holds_every_name_whole(group: EmbeddedSentinel, here: Cli) -> None:
+    done = here("keys", "--json", settings=group.settings)
     found = json.loads(done.stdout)
     assert (done.returncode, found["complete"], found["stopped_by"]) == (0, True, None)
     names = [each["key"] for each in found["keys"]]
@@ -69,55 +69,55 @@ def test_json_holds_every_name_whole(group: EmbeddedSentinel, cli: Cli) -> None:
     assert {each.encode() for each in names if isinstance(each, str)} == KEYS - {ODD}
 
 
-def test_long_tells_type_ttl_memory_and_encoding(group: EmbeddedSentinel, cli: Cli) -> None:
-    done = cli("keys", "--long", "--json", settings=group.settings)
+def test_long_tells_type_ttl_memory_and_encoding(group: EmbeddedSentinel, here: Cli) -> None:
+    done = here("keys", "--long", "--json", settings=group.settings)
     found = {str(each["key"]): each for each in json.loads(done.stdout)["keys"]}
     assert found["hash"]["type"] == "hash"
     assert found["hash"]["ttl"] is None
     assert found["hash"]["encoding"] == "listpack"
     assert found["hash"]["bytes"] > 0
     assert 0 < found["user:1"]["ttl"] <= 1000
-    told = cli("keys", "-l", settings=group.settings).stdout.splitlines()
+    told = here("keys", "-l", settings=group.settings).stdout.splitlines()
     assert told[0].split() == ["type", "ttl", "memory", "encoding", "key"]
     assert next(line for line in told if line.endswith(" hash")).split()[:2] == ["hash", "-"]
     assert next(line for line in told if line.endswith(" user:1")).split()[:2] == ["string", "16m"]
 
 
-def test_pattern_type_and_database_choose(group: EmbeddedSentinel, cli: Cli) -> None:
+def test_pattern_type_and_database_choose(group: EmbeddedSentinel, here: Cli) -> None:
     for arguments, names in (
         (("user:*",), {"user:1", "user:2"}),
         (("--type", "hash"), {"hash"}),
         (("مف*",), {"مفتاح"}),
     ):
-        done = cli("keys", *arguments, settings=group.settings)
+        done = here("keys", *arguments, settings=group.settings)
         assert set(done.stdout.splitlines()) == names
-    done = cli("keys", "--db", "1", settings=group.settings)
+    done = here("keys", "--db", "1", settings=group.settings)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "no key matches\n")
 
 
-def test_a_search_that_stops_early_says_so(group: EmbeddedSentinel, cli: Cli) -> None:
-    done = cli("keys", "--limit", "2", settings=group.settings)
+def test_a_search_that_stops_early_says_so(group: EmbeddedSentinel, here: Cli) -> None:
+    done = here("keys", "--limit", "2", settings=group.settings)
     assert len(done.stdout.splitlines()) == 2
     assert done.stderr == "stopped by --limit after 2 keys; there may be more\n"
-    found = json.loads(cli("keys", "--limit", "2", "--json", settings=group.settings).stdout)
+    found = json.loads(here("keys", "--limit", "2", "--json", settings=group.settings).stdout)
     assert (len(found["keys"]), found["complete"], found["stopped_by"]) == (2, False, "limit")
-    exact = json.loads(cli("keys", "--limit", "5", "--json", settings=group.settings).stdout)
+    exact = json.loads(here("keys", "--limit", "5", "--json", settings=group.settings).stdout)
     assert (len(exact["keys"]), exact["complete"]) == (5, True)
 
 
 @pytest.mark.asyncio
-async def test_a_search_ends_in_time_where_the_server_does_not(cli: Cli) -> None:
+async def test_a_search_ends_in_time_where_the_server_does_not(here: Cli) -> None:
     async with EmbeddedSentinel(replicas=0, down_after=60) as group:
         writing = [f"key:{number}" for number in range(20_000)]
         for start in range(0, len(writing), 5000):
             pairs = [word for key in writing[start : start + 5000] for word in (key, "1")]
             await group.command(group.master, "MSET", *pairs)
         arguments = ("keys", "no:*", "--count", "1", "--seconds", "0.1", "--json")
-        found = json.loads(cli(*arguments, settings=group.settings).stdout)
+        found = json.loads(here(*arguments, settings=group.settings).stdout)
         assert found == {"keys": [], "complete": False, "stopped_by": "seconds"}
 
 
-def test_no_group_is_down_and_one_document(cli: Cli) -> None:
-    done = cli("keys", "--json", "--url", "redis+sentinel://127.0.0.1:1/nobody")
+def test_no_group_is_down_and_one_document(here: Cli) -> None:
+    done = here("keys", "--json", "--url", "redis+sentinel://127.0.0.1:1/nobody")
     assert done.returncode == 2
     assert json.loads(done.stdout)["kind"] == "MasterUnknownError"

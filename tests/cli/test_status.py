@@ -16,8 +16,10 @@ from tests.cli.conftest import Cli
 from tests.cli.terminal import Terminal
 
 
-def test_a_group_in_order_has_a_line_to_each_server(calm_group: EmbeddedSentinel, cli: Cli) -> None:
-    done = cli("status", settings=calm_group.settings)
+def test_a_group_in_order_has_a_line_to_each_server(
+    calm_group: EmbeddedSentinel, here: Cli
+) -> None:
+    done = here("status", settings=calm_group.settings)
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert lines[:2] == [
@@ -50,12 +52,12 @@ async def test_all_of_it_fits_80_columns() -> None:
 
 
 def test_verbose_tells_five_sections_and_json_holds_them_whole(
-    calm_group: EmbeddedSentinel, cli: Cli
+    calm_group: EmbeddedSentinel, here: Cli
 ) -> None:
-    told = cli("status", "-v", settings=calm_group.settings).stdout
+    told = here("status", "-v", settings=calm_group.settings).stdout
     for section in ("memory", "stats", "clients", "replication", "cpu"):
         assert told.count(f"\n  {section} ") == 3
-    done = cli("status", "--verbose", "--json", settings=calm_group.settings)
+    done = here("status", "--verbose", "--json", settings=calm_group.settings)
     servers = json.loads(done.stdout)["servers"]
     assert [each["role"] for each in servers] == ["master", "replica", "replica"]
     for server in servers:
@@ -70,10 +72,10 @@ def test_verbose_tells_five_sections_and_json_holds_them_whole(
 
 
 @pytest.mark.asyncio
-async def test_a_failover_is_told_with_its_time(cli: Cli) -> None:
+async def test_a_failover_is_told_with_its_time(here: Cli) -> None:
     async with EmbeddedSentinel() as group:
         new = await group.wait_for_failover(await group.kill_master())
-        done = cli("status", "--json", "--within", "1", settings=group.settings)
+        done = here("status", "--json", "--within", "1", settings=group.settings)
         found = json.loads(done.stdout)
         assert found["servers"][0]["address"] == str(new.address)
         assert found["last_failover"]["epoch"] == found["epoch"] == 1
@@ -81,12 +83,12 @@ async def test_a_failover_is_told_with_its_time(cli: Cli) -> None:
 
 
 @pytest.mark.asyncio
-async def test_those_who_do_not_answer_are_shown_with_the_reason(cli: Cli) -> None:
+async def test_those_who_do_not_answer_are_shown_with_the_reason(here: Cli) -> None:
     async with EmbeddedSentinel(down_after=60) as group:
         dead, master = group.replicas[0], group.master
         await group.kill(dead)
         await group.kill(group.sentinels[2])
-        done = cli("status", "--within", "1", settings=group.settings)
+        done = here("status", "--within", "1", settings=group.settings)
         assert done.returncode == 1
         lines = done.stdout.splitlines()
         assert lines[0].startswith("! sahool-master is degraded")
@@ -95,27 +97,27 @@ async def test_those_who_do_not_answer_are_shown_with_the_reason(cli: Cli) -> No
         assert lost in lines
 
         await group.pause(master)
-        done = cli("status", "--within", "0.5", settings=group.settings)
+        done = here("status", "--within", "0.5", settings=group.settings)
         assert (done.returncode, done.stderr) == (2, "")
         assert f"✗ {master.address} master: no answer in time" in done.stdout.splitlines()
 
         for node in (master, group.replicas[1], *group.sentinels[:2]):
             await group.kill(node)
-        done = cli("status", "--json", "--within", "0.5", settings=group.settings)
+        done = here("status", "--json", "--within", "0.5", settings=group.settings)
         found = json.loads(done.stdout)
         assert (done.returncode, found["status"], found["servers"]) == (2, "unhealthy", [])
         assert [each["why"] for each in found["sentinels"]] == ["connection refused"] * 3
 
 
 @pytest.mark.asyncio
-async def test_a_server_that_refuses_info_is_not_called_dead(cli: Cli) -> None:
+async def test_a_server_that_refuses_info_is_not_called_dead(here: Cli) -> None:
     async with EmbeddedSentinel() as group:
         for node in (group.master, *group.replicas):
             await group.command(
                 node, "ACL", "SETUSER", "looker", "on", ">pw", "~*", "+@all", "-info"
             )
         url = f"redis+sentinel://looker:pw@{group.sentinels[0].address}/sahool-master"
-        done = cli("status", "--within", "2", "--url", url)
+        done = here("status", "--within", "2", "--url", url)
         assert "pw@" not in done.stdout + done.stderr
         refusal = f"! {group.master.address} master: refuses INFO: "
         assert any(line.startswith(refusal) for line in done.stdout.splitlines()), done.stdout

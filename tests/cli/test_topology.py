@@ -9,9 +9,9 @@ from tests.cli.conftest import Cli
 
 
 def test_a_group_in_order_is_a_tree_and_its_sentinels_agree(
-    calm_group: EmbeddedSentinel, cli: Cli
+    calm_group: EmbeddedSentinel, here: Cli
 ) -> None:
-    done = cli("topology", settings=calm_group.settings)
+    done = here("topology", settings=calm_group.settings)
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert lines[0] == "✓ sahool-master is healthy: epoch 0"
@@ -23,7 +23,7 @@ def test_a_group_in_order_is_a_tree_and_its_sentinels_agree(
 
 
 def test_what_is_announced_is_told_beside_what_is_dialled(
-    calm_group: EmbeddedSentinel, cli: Cli
+    calm_group: EmbeddedSentinel, here: Cli
 ) -> None:
     nodes = (calm_group.master, *calm_group.replicas, *calm_group.sentinels)
     mapped = ",".join(f"{node.address}=localhost:{node.port}" for node in nodes)
@@ -34,11 +34,11 @@ def test_what_is_announced_is_told_beside_what_is_dialled(
         "REDIS_MASTER_NAME": "sahool-master",
         "REDIS_PASSWORD": "s3cret",
     }
-    done = cli("topology", **options)
+    done = here("topology", **options)
     assert done.returncode == 0, done.stdout
     for node in nodes:
         assert f"localhost:{node.port} (announced as {node.address})" in done.stdout
-    found = json.loads(cli("topology", "--json", **options).stdout)
+    found = json.loads(here("topology", "--json", **options).stdout)
     assert len(found["servers"]) == len(found["sentinels"]) == 3, "nobody is told twice"
     for each in found["servers"] + found["sentinels"]:
         port = each["address"].rpartition(":")[2]
@@ -47,12 +47,12 @@ def test_what_is_announced_is_told_beside_what_is_dialled(
 
 
 @pytest.mark.asyncio
-async def test_a_sentinel_that_disagrees_is_marked_and_degrades(cli: Cli) -> None:
+async def test_a_sentinel_that_disagrees_is_marked_and_degrades(here: Cli) -> None:
     async with EmbeddedSentinel() as group:
         odd, dead = group.sentinels[1], group.sentinels[2]
         await group.command(odd, "SENTINEL", "SET", "sahool-master", "quorum", "3")
         await group.kill(dead)
-        done = cli("topology", "--within", "1", settings=group.settings)
+        done = here("topology", "--within", "1", settings=group.settings)
         assert done.returncode == 1
         lines = done.stdout.splitlines()
         assert any(
@@ -62,13 +62,13 @@ async def test_a_sentinel_that_disagrees_is_marked_and_degrades(cli: Cli) -> Non
 
 
 @pytest.mark.asyncio
-async def test_a_healthy_group_whose_sentinels_disagree_is_degraded(cli: Cli) -> None:
+async def test_a_healthy_group_whose_sentinels_disagree_is_degraded(here: Cli) -> None:
     async with EmbeddedSentinel() as group:
         odd = group.sentinels[2]
         await group.command(
             odd, "SENTINEL", "SET", "sahool-master", "down-after-milliseconds", "7000"
         )
-        done = cli("topology", "--json", settings=group.settings)
+        done = here("topology", "--json", settings=group.settings)
         found = json.loads(done.stdout)
         assert (done.returncode, found["status"]) == (1, "healthy")
         odd_one = next(each for each in found["sentinels"] if each["disagrees"])
@@ -77,27 +77,27 @@ async def test_a_healthy_group_whose_sentinels_disagree_is_degraded(cli: Cli) ->
 
 
 @pytest.mark.asyncio
-async def test_a_replica_that_follows_somebody_else_is_marked(cli: Cli) -> None:
+async def test_a_replica_that_follows_somebody_else_is_marked(here: Cli) -> None:
     async with EmbeddedSentinel() as group:
         stray, other = group.replicas
         for sentinel in group.sentinels:  # they would mend it
             await group.pause(sentinel)
         await group.command(stray, "REPLICAOF", other.host, str(other.port))
         await group.resume(group.sentinels[0])
-        done = cli("topology", "--within", "1", settings=group.settings)
+        done = here("topology", "--within", "1", settings=group.settings)
         assert done.returncode == 1
         assert f"! replica {stray.address}: follows {other.address}" in done.stdout
 
 
 @pytest.mark.asyncio
-async def test_a_lost_group_is_down(cli: Cli) -> None:
+async def test_a_lost_group_is_down(here: Cli) -> None:
     async with EmbeddedSentinel(down_after=60) as group:
         master = group.master
         await group.kill(master)
-        done = cli("topology", "--within", "0.5", settings=group.settings)
+        done = here("topology", "--within", "0.5", settings=group.settings)
         assert done.returncode == 2
         assert f"✗ master {master.address}: no answer: connection refused" in done.stdout
         for node in (*group.replicas, *group.sentinels):
             await group.kill(node)
-        done = cli("topology", "--json", "--within", "0.5", settings=group.settings)
+        done = here("topology", "--json", "--within", "0.5", settings=group.settings)
         assert (done.returncode, json.loads(done.stdout)["servers"]) == (2, [])

@@ -53,16 +53,16 @@ def ask(group: EmbeddedSentinel, *command: str) -> Any:
     ],
 )
 def test_every_type_is_shown(
-    group: EmbeddedSentinel, cli: Cli, arguments: list[str], told: str, aside: str
+    group: EmbeddedSentinel, here: Cli, arguments: list[str], told: str, aside: str
 ) -> None:
-    done = cli("get", *arguments, settings=group.settings)
+    done = here("get", *arguments, settings=group.settings)
     assert (done.returncode, done.stdout) == (0, told + "\n")
     assert done.stderr.startswith(aside)
 
 
-def test_get_tells_the_same_as_json(group: EmbeddedSentinel, cli: Cli) -> None:
+def test_get_tells_the_same_as_json(group: EmbeddedSentinel, here: Cli) -> None:
     def get(*arguments: str) -> Any:
-        return json.loads(cli("get", *arguments, "--json", settings=group.settings).stdout)
+        return json.loads(here("get", *arguments, "--json", settings=group.settings).stdout)
 
     assert get("zset") == {
         "key": "zset",
@@ -84,9 +84,9 @@ def test_get_tells_the_same_as_json(group: EmbeddedSentinel, cli: Cli) -> None:
     assert 0 < text["ttl"] <= 1000
 
 
-def test_set_sets_what_is_new_and_nothing_else_unasked(group: EmbeddedSentinel, cli: Cli) -> None:
+def test_set_sets_what_is_new_and_nothing_else_unasked(group: EmbeddedSentinel, here: Cli) -> None:
     def set_(*arguments: str, stdin: str | None = None) -> tuple[int, str]:
-        done = cli("set", *arguments, settings=group.settings, stdin=stdin)
+        done = here("set", *arguments, settings=group.settings, stdin=stdin)
         return done.returncode, done.stdout
 
     assert set_("new", "one", "--ttl", "60.5") == (0, "OK\n")
@@ -101,7 +101,7 @@ def test_set_sets_what_is_new_and_nothing_else_unasked(group: EmbeddedSentinel, 
     assert ask(group, "GET", "new") == "from\nstdin\n"
     assert set_("-e", r"new\x00", r"\x01\\", "-y") == (0, "OK\n")
     assert ask(group, "GET", "new\0") == "\x01\\"
-    done = cli("set", "fresh", "1", "--json", settings=group.settings)
+    done = here("set", "fresh", "1", "--json", settings=group.settings)
     assert json.loads(done.stdout) == {"key": "fresh", "set": True}
 
 
@@ -121,7 +121,7 @@ def test_set_asks_at_a_terminal_and_does_as_it_is_told(
         assert ask(group, "TYPE", "asked") == kind
 
 
-def test_a_wrong_command_line_changes_nothing(group: EmbeddedSentinel, cli: Cli) -> None:
+def test_a_wrong_command_line_changes_nothing(group: EmbeddedSentinel, here: Cli) -> None:
     for arguments, said in (
         (("set", "k", "v", "--nx", "--xx"), "exclude one another"),
         (("set", "k", "v", "--ttl", "0"), "--ttl"),
@@ -129,7 +129,7 @@ def test_a_wrong_command_line_changes_nothing(group: EmbeddedSentinel, cli: Cli)
         (("set", "-e", "\\q", "v"), "no escape"),
         (("get", "k", "--limit", "0"), "--limit"),
     ):
-        done = cli(*arguments, settings=group.settings)
+        done = here(*arguments, settings=group.settings)
         assert (done.returncode, done.stdout) == (64, ""), arguments
         assert said.lower() in done.stderr.lower()
     assert ask(group, "EXISTS", "k") == 0
