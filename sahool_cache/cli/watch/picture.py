@@ -84,7 +84,7 @@ def _head(now: Moment) -> Group:
 def _servers(rows: Sequence[Row]) -> RenderableType:
     if not rows:
         return Text("none is known", style="red")
-    made = Table(box=None, pad_edge=False, header_style="bright_black", expand=True)
+    made = Table(box=None, padding=(0, 1, 0, 0), header_style="bright_black", expand=True)
     for column in _COLUMNS:
         made.add_column(column, no_wrap=True)
     for row in rows:
@@ -104,12 +104,11 @@ def _servers(rows: Sequence[Row]) -> RenderableType:
 
 
 def _role(row: Row) -> tuple[str, str, str]:
-    role = "master" if row.is_master else "replica"
-    if not row.connected:
-        return "✗", f"{role}, down", "bold red"
     if row.is_master:
-        return "★", role, "bold green"
-    return ("●", role, "green") if row.in_rotation else ("○", "not read", "yellow")
+        return ("★", "master", "bold green") if row.connected else ("✗", "master", "bold red")
+    if not row.connected:
+        return "✗", "down", "bold red"
+    return ("●", "replica", "green") if row.in_rotation else ("○", "not read", "yellow")
 
 
 def _log(entries: Sequence[Entry], lines: int) -> Group:
