@@ -9,6 +9,7 @@ import json
 import signal
 import sys
 from collections.abc import Coroutine
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,7 +111,8 @@ def ask(question: str, *, yes: bool) -> None:
     # An event loop takes Ctrl-C to itself, and does not come to it before the answer.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        typer.confirm(question, abort=True, err=True)
+        with redirect_stdout(sys.stderr):  # Typer writes a blank there all the same
+            typer.confirm(question, abort=True, err=True)
     finally:
         signal.signal(signal.SIGINT, before)
 

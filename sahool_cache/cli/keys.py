@@ -49,7 +49,7 @@ def keys(  # noqa: PLR0913  # an option each
     as_json: AsJson = False,
 ) -> int:
     r"""
-    Lists keys, in no order, and says if it stopped before it had seen all.
+    Lists keys, and says if it stopped before it had seen all.
 
     SCAN in small steps on a replica, on the master only where none is fit. A
     name that does not print, or is not UTF-8, is shown with escapes (\x1b).
@@ -80,8 +80,9 @@ async def _scan(
     """
     found: dict[bytes, None] = {}  # a scan may show a key twice
     scan: Any = view.scan_iter(match=os.fsencode(pattern), count=count, _type=kind)
+    bound = asyncio.timeout(seconds)
     try:
-        async with asyncio.timeout(seconds) as bound, aclosing(scan):
+        async with bound, aclosing(scan):
             async for key in scan:
                 found[key] = None
                 if len(found) > limit:

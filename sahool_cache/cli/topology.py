@@ -24,11 +24,11 @@ __all__ = ["topology"]
 
 def topology(*, url: Url = None, within: Within = 3.0, as_json: AsJson = False) -> int:
     """
-    Shows who is who, which address is announced and which is dialled, and
-    each sentinel's own view.
+    Shows who is who, under which address, and each sentinel's view.
 
-    The exit status is that of health, and 1 at least where the sentinels, or
-    a server and the sentinels, disagree.
+    An address that is announced by the sentinels and dialled under another is
+    shown with both. The exit status is that of health, and 1 at least where
+    the sentinels, or a server and the sentinels, disagree.
     """
     settings = group_settings(url, command_timeout=within)
 

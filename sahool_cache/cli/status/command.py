@@ -34,7 +34,7 @@ def status(
     as_json: AsJson = False,
 ) -> int:
     """
-    Shows the group: its master, replicas and sentinels, and how they do.
+    Shows the group: master, replicas and sentinels, and how they do.
 
     The verdict and the exit status are those of the command health.
     """

@@ -42,7 +42,7 @@ def watch(
     as_json: AsJson = False,
 ) -> int:
     """
-    Shows the group live: who is who, how they answer, and what happens.
+    Shows the group live: who is who, how they do, and what happens.
 
     Goes on through every outage until Ctrl-C, or for --seconds; the exit
     status is then that of health. --json writes its one document at the end,
@@ -93,12 +93,12 @@ class Lines:
     def __init__(self, *, silent: bool) -> None:
         self._silent = silent
 
-    def note(self, entry: Entry) -> None:
+    def note(self, note: Entry) -> None:
         """
         Prints the line.
         """
         if not self._silent:
-            print(entry.line, flush=True)
+            print(note.line, flush=True)
 
     def show(self, frame: Moment) -> None:
         """

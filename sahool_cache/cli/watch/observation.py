@@ -28,7 +28,7 @@ class Display(Protocol):
     Where the audience looks.
     """
 
-    def note(self, entry: Entry) -> None:
+    def note(self, note: Entry) -> None:
         """
         Tells what has just happened.
         """
