@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from redis.exceptions import NoPermissionError
+
 from sahool_cache.address import Address
 from sahool_cache.cli.health import settled_health
 from sahool_cache.cli.servers import Servers, pairs
@@ -33,14 +35,15 @@ class SentinelWord:
     What a sentinel says; its `view` has announced addresses, and is None where it says nothing,
     `why` then.
 
-    `usable` is its reply to CKQUORUM, `master_for` the seconds since it took the master for one.
+    `usable` is its reply to CKQUORUM, and `quorate` False if that says no; `master_for` are the
+    seconds since it took the master for one.
     """
 
     address: Address
     why: str | None = None
     view: SentinelView | None = None
     usable: str | None = None
-    quorate: bool = False
+    quorate: bool = True
     master_for: float | None = None
 
 
@@ -100,6 +103,14 @@ class Survey:
     topology: Topology
     sentinels: tuple[SentinelWord, ...]
     servers: tuple[ServerWord, ...]
+
+    @property
+    def unexplained(self) -> str | None:
+        """
+        Why the master is not to be had, where what sentinels and servers say does not tell.
+        """
+        told = [each.why for each in (*self.sentinels, *self.servers) if each.why is not None]
+        return None if told else self.health.get("why")
 
     @property
     def newest(self) -> SentinelView | None:
@@ -216,7 +227,7 @@ def _sentinel(address: Address, answer: list[Any] | str, name: str) -> SentinelW
         address=address,
         view=view,
         usable=str(usable),
-        quorate=not isinstance(usable, Exception),
+        quorate=not isinstance(usable, Exception) or isinstance(usable, NoPermissionError),
         master_for=int(since) / 1000 if since.isdecimal() else None,
     )
 

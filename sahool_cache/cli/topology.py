@@ -37,7 +37,7 @@ def topology(*, url: Url = None, within: Within = 3.0, as_json: AsJson = False) 
         document = _document(survey)
         disagreed = any(each["disagrees"] for each in document["servers"] + document["sentinels"])
         status = max(STATUS[survey.health["status"]], ExitStatus(int(disagreed)))
-        return Answer(document=document, told=_picture(document), status=status)
+        return Answer(document=document, told=_picture(survey, document), status=status)
 
     return conclude(look(), as_json=as_json)
 
@@ -134,13 +134,15 @@ def _against_newest(survey: Survey, word: SentinelWord) -> Iterator[str]:
         yield f"{len(view.peers)} other sentinels"
 
 
-def _picture(document: dict[str, Any]) -> RenderableType:
+def _picture(survey: Survey, document: dict[str, Any]) -> RenderableType:
     status = document["status"]
-    unsure = " (to be confirmed)" if document["provisional"] else ""
-    head = f"{printable(document['master_name'])} is {status}: epoch {document['epoch']}{unsure}"
+    head = f"{printable(document['master_name'])} is {status}"
+    if survey.newest is not None:
+        unsure = " (to be confirmed)" if document["provisional"] else ""
+        head += f": epoch {document['epoch']}{unsure}"
     parts: list[RenderableType] = [Text.assemble(mark(STATUS[status]), " ", (head, "bold"))]
-    if document["why"]:
-        parts.append(Text(printable(document["why"])))
+    if survey.unexplained is not None:
+        parts.append(Text(printable(survey.unexplained)))
     servers = [_server_line(each) for each in document["servers"]]
     if servers:
         tree = Tree(servers[0], guide_style="bright_black")
@@ -153,8 +155,7 @@ def _picture(document: dict[str, Any]) -> RenderableType:
 
 
 def _server_line(told: dict[str, Any]) -> Text:
-    said = "refuses INFO" if told["answers"] else "no answer"
-    facts = [] if told["why"] is None else [f"{said}: {told['why']}"]
+    facts = [] if told["why"] is None else [told["why"]]
     facts += told["disagrees"]
     if told["in_rotation"] is False:
         facts.append("not fit to be read")
@@ -167,7 +168,7 @@ def _server_line(told: dict[str, Any]) -> Text:
 def _sentinel_line(told: dict[str, Any]) -> Text:
     name = f"sentinel {_named(told)}"
     if not told["answers"]:
-        return _line(ExitStatus.DEGRADED, name, [f"no answer: {told['why']}"])
+        return _line(ExitStatus.DEGRADED, name, [told["why"]])
     facts = [f"disagrees: {', '.join(told['disagrees'])}"] if told["disagrees"] else []
     status = ExitStatus.DEGRADED if facts else ExitStatus.OK
     facts += [f"epoch {told['epoch']}", f"quorum {told['quorum']}"] if not facts else []

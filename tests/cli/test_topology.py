@@ -58,7 +58,7 @@ async def test_a_sentinel_that_disagrees_is_marked_and_degrades(here: Cli) -> No
         assert any(
             line.startswith(f"! sentinel {odd.address}: disagrees: quorum 3") for line in lines
         )
-        assert f"! sentinel {dead.address}: no answer: connection refused" in lines
+        assert f"! sentinel {dead.address}: connection refused" in lines
 
 
 @pytest.mark.asyncio
@@ -96,7 +96,7 @@ async def test_a_lost_group_is_down(here: Cli) -> None:
         await group.kill(master)
         done = here("topology", "--within", "0.5", settings=group.settings)
         assert done.returncode == 2
-        assert f"✗ master {master.address}: no answer: connection refused" in done.stdout
+        assert f"✗ master {master.address}: connection refused" in done.stdout
         for node in (*group.replicas, *group.sentinels):
             await group.kill(node)
         done = here("topology", "--json", "--within", "0.5", settings=group.settings)

@@ -42,14 +42,14 @@ def ask(group: EmbeddedSentinel, *command: str) -> Any:
     [
         (["text"], r"line\nanother\t\x1b[2J", "string, 17 bytes, expires in 16m"),
         (["-e", r"odd\x00\xff"], r"\xff" + "\\\\", "string, 2 bytes, does not expire"),
-        (["hash"], "field=value", "hash, 1 elements, does not expire"),
+        (["hash"], "field=value", "hash, 1 element, does not expire"),
         (["list"], "c\na\nb", "list, 3 elements, does not expire"),
         (["list", "--limit", "2"], "c\na", "list, 3 elements, does not expire, only the first"),
-        (["set"], "member", "set, 1 elements, does not expire"),
+        (["set"], "member", "set, 1 element, does not expire"),
         (["zset"], "1.5 low\ninf high", "zset, 2 elements, does not expire"),
-        (["stream"], "1-1 field=value", "stream, 1 elements, does not expire"),
+        (["stream"], "1-1 field=value", "stream, 1 element, does not expire"),
         (["none"], "(nil)", "no such key"),
-        (["hash", "--replica"], "field=value", "hash, 1 elements, does not expire"),
+        (["hash", "--replica"], "field=value", "hash, 1 element, does not expire"),
     ],
 )
 def test_every_type_is_shown(

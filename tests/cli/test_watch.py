@@ -144,7 +144,7 @@ async def test_a_lost_group_is_watched_on(tmp_path: Path, here: Cli) -> None:
             assert await asyncio.to_thread(interrupted, process) == (130, "")
         done = here("watch", "--seconds", "0.5", settings=group.settings)
     assert (done.returncode, done.stderr) == (2, "")
-    assert done.stdout.endswith("now unhealthy\n")
+    assert "; now unhealthy: no master 'sahool-master' is known" in done.stdout
 
 
 def test_a_reader_that_leaves_ends_it_quietly(calm_group: EmbeddedSentinel, tmp_path: Path) -> None:
@@ -209,6 +209,7 @@ def now(*, rows: int = 3, entries: int = 50) -> Moment:
         provisional=True,
         usable=False,
         held="+odown",
+        why=None,
         rows=sample,
         sentinels=(2, 3),
         quorum=2,
@@ -312,3 +313,21 @@ def test_a_course_is_bounded_and_knows_why_commands_are_held(
         {"at": 2.0, "kind": "FenceLifted", "why": "a\x1b[2J"},
         {"at": 3.0, "kind": "NodeQuiet", "node": str(MASTER)},
     ]
+
+
+def test_a_long_outage_is_told_once_with_its_reason() -> None:
+    now, heard = 0.0, list[Entry]()
+    course = Course(lambda: now, heard.append)
+    for second in range(10):
+        now = float(second)
+        course.take_reason("nobody answers")
+    course.take_reason(None)
+    for second in range(10, 14):
+        now = float(second)
+        course.take_reason("again")
+    assert [(each.at, each.text) for each in heard] == [
+        (3.0, "the master cannot be used: nobody answers"),
+        (13.0, "the master cannot be used: again"),
+    ]
+    assert course.why == "again"
+    assert course.as_data()["events"] == []

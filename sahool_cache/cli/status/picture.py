@@ -7,10 +7,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from sahool_cache.cli.answer import mark, table
+from sahool_cache.cli.answer import mark
 from sahool_cache.cli.escapes import printable
 from sahool_cache.cli.exit_status import ExitStatus
 from sahool_cache.cli.health import STATUS, findings
@@ -32,7 +31,7 @@ def picture(survey: Survey, figures: Sequence[Figures], *, verbose: bool) -> Ren
     parts: list[RenderableType] = [_head(survey), *_troubles(survey)]
     telling = [each for each in figures if each.why is None]
     if telling:
-        parts += [Text(), _servers(telling)]
+        parts += [Text(), *_servers(telling)]
     parts += [_silent(each) for each in figures if each.why is not None]
     if verbose:
         for word in survey.servers:
@@ -45,8 +44,9 @@ def _head(survey: Survey) -> Text:
     status = survey.health["status"]
     ago = "" if survey.master_for is None else f" {span(survey.master_for)} ago"
     last = f"last failover{ago}" if survey.epoch else "no failover so far"
-    name = printable(survey.settings.master_name)
-    words = f"{name} is {status}: epoch {survey.epoch}, {last}"
+    words = f"{printable(survey.settings.master_name)} is {status}"
+    if survey.newest is not None:
+        words += f": epoch {survey.epoch}, {last}"
     return Text.assemble(mark(STATUS[status]), " ", (words, "bold"))
 
 
@@ -65,32 +65,41 @@ def _troubles(survey: Survey) -> Iterator[Text]:
     for word in survey.sentinels:
         told = _sentinel(word)
         if told is not None:
-            yield Text.assemble(mark(ExitStatus.DEGRADED), f" sentinel {word.address} {told}")
-    if "why" in survey.health:
-        yield Text(printable(survey.health["why"]))
+            yield Text.assemble(mark(ExitStatus.DEGRADED), f" sentinel {word.address}: {told}")
+    if survey.unexplained is not None:
+        yield Text(printable(survey.unexplained))
 
 
 def _sentinel(word: SentinelWord) -> str | None:
     if word.view is None:
-        return f"does not answer: {printable(word.why)}"
+        return printable(word.why)
     return None if word.quorate else f"could not fail over: {printable(word.usable)}"
 
 
-def _servers(figures: Sequence[Figures]) -> Table:
-    made = table("", *_COLUMNS)
-    made.padding = (0, 1, 0, 0)  # ten columns have to fit into 80
-    for each in figures:
-        made.add_row(
-            mark(ExitStatus.OK if each.well else ExitStatus.DEGRADED),
-            *map(Text, (each.address, each.says or _UNKNOWN, _behind(each), _memory(each))),
-            *(
-                Text(_UNKNOWN if number is None else count(number))
-                for number in (each.clients, each.commands_per_second, each.keys)
-            ),
-            Text(_UNKNOWN if each.uptime_seconds is None else span(each.uptime_seconds)),
-            Text(printable((each.version or _UNKNOWN).rpartition(" ")[2])),
-        )
-    return made
+def _servers(figures: Sequence[Figures]) -> Iterator[Text]:
+    """
+    Lines in columns that are as wide as they have to be: a narrow terminal cuts nothing.
+    """
+    rows = [_COLUMNS, *map(_cells, figures)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    titles, *lines = (" ".join(map(str.ljust, cells, widths)).rstrip() for cells in rows)
+    yield Text(f"  {titles}", style="bold")
+    for each, line in zip(figures, lines, strict=True):
+        status = ExitStatus.OK if each.well else ExitStatus.DEGRADED
+        yield Text.assemble(mark(status), " ", line)
+
+
+def _cells(each: Figures) -> tuple[str, ...]:
+    numbers = (each.clients, each.commands_per_second, each.keys)
+    return (
+        each.address,
+        each.says or _UNKNOWN,
+        _behind(each),
+        _memory(each),
+        *(_UNKNOWN if number is None else count(number) for number in numbers),
+        _UNKNOWN if each.uptime_seconds is None else span(each.uptime_seconds),
+        printable((each.version or _UNKNOWN).rpartition(" ")[2]),
+    )
 
 
 def _behind(each: Figures) -> str:

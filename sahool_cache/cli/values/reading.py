@@ -43,11 +43,13 @@ class Held:
         """
         if self.kind == "none":
             return "no such key"
-        unit = "bytes" if self.kind == "string" else "elements"
+        unit = "byte" if self.kind == "string" else "element"
         parts = [self.kind]
-        parts += [] if self.length is None else [f"{self.length:,} {unit}"]
+        if self.length is not None:
+            parts.append(f"{self.length:,} {unit}{'' if self.length == 1 else 's'}")
         parts.append("does not expire" if self.ttl is None else f"expires in {span(self.ttl)}")
-        parts += [] if self.whole else ["only the first are shown"]
+        if not self.whole and self.length is not None:
+            parts.append("only the first are shown")
         return ", ".join(parts)
 
 

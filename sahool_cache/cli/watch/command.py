@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from sahool_cache.cli.answer import Answer, conclude
+from sahool_cache.cli.escapes import printable
 from sahool_cache.cli.health import STATUS
 from sahool_cache.cli.options import AsJson, Url, group_settings
 from sahool_cache.cli.terminal import LiveScreen, can_draw
@@ -119,7 +120,8 @@ def _topology(found: Topology) -> dict[str, Any]:
 
 def _closing(course: Course, found: dict[str, Any]) -> str:
     failovers = len(course.incidents)
+    why = "" if course.why is None else f": {printable(course.why)}"
     return (
         f"watched for {course.elapsed:.0f} s: {course.happened} events, "
-        f"{failovers} failover{'' if failovers == 1 else 's'}; now {found['status']}"
+        f"{failovers} failover{'' if failovers == 1 else 's'}; now {found['status']}{why}"
     )

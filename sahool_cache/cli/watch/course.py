@@ -4,6 +4,7 @@ The course of what happened while somebody watched, in words and as data.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -19,6 +20,9 @@ __all__ = ["Course", "Entry", "Tone"]
 
 Tone = Literal["trouble", "good", "news"]
 
+TOLD_AFTER = 3.0
+"""Seconds without a usable master after which the reason is told: a failover takes less."""
+
 KEPT = 10_000
 """The newest entries that are kept: about ten megabytes."""
 
@@ -26,7 +30,7 @@ KEPT = 10_000
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """
-    Something that happened, `at` seconds after the start; `event` is None for an incident.
+    Something that happened, `at` seconds after the start; `event` is the client's, if it was one.
     """
 
     at: float
@@ -53,6 +57,8 @@ class Course:
         self.incidents: list[Incident] = []
         self.happened = 0
         self.held: str | None = None
+        self.why: str | None = None
+        self._lost_at: float | None = None
         self._now, self._on_entry = now, on_entry
         self._began, self._began_at = datetime.now(UTC), now()
 
@@ -83,6 +89,19 @@ class Course:
             if incident not in self.incidents:
                 self.incidents.append(incident)
                 self._enter(self.elapsed, incident.summary, "news", None)
+
+    def take_reason(self, why: str | None) -> None:
+        """
+        Takes note of why the master cannot be used; None while it can.
+        """
+        self.why = why
+        if why is None:
+            self._lost_at = None
+        elif self._lost_at is None:
+            self._lost_at = self.elapsed
+        elif self.elapsed - self._lost_at >= TOLD_AFTER:
+            self._lost_at = math.inf  # once for each outage
+            self._enter(self.elapsed, f"the master cannot be used: {why}", "trouble", None)
 
     def _enter(self, at: float, text: str, tone: Tone, event: Event | None) -> None:
         time = self._began + timedelta(seconds=at)

@@ -37,7 +37,8 @@ class Row:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
     """
-    The group now. `usable` is whether commands to the master flow, `held` why they are held.
+    The group now. `usable` is whether commands to the master flow; `held` says why they are
+    held, `why` why they cannot be sent.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Moment:
     provisional: bool
     usable: bool
     held: str | None
+    why: str | None
     rows: tuple[Row, ...]
     sentinels: tuple[int, int]
     quorum: int
@@ -85,6 +87,7 @@ def moment(redis: RedisClient, course: Course, rates: Mapping[Address, int]) -> 
         provisional=topology.provisional,
         usable=chain is not None and chain.fleet.hot is not None,
         held=course.held,
+        why=course.why,
         rows=rows,
         sentinels=(sum(link.connected for link in links), len(links)),
         quorum=chain.fleet.watcher.quorum if chain is not None else 0,

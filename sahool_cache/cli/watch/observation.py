@@ -13,6 +13,7 @@ from sahool_cache.cli.survey import read_sections
 from sahool_cache.cli.watch.course import Course, Entry
 from sahool_cache.cli.watch.moment import Moment, moment
 from sahool_cache.client import RedisClient
+from sahool_cache.errors import UnavailableError
 from sahool_cache.observers import EventStream
 from sahool_cache.routing.topology import Topology
 from sahool_cache.settings import RedisSettings
@@ -55,7 +56,7 @@ async def observe(
     )
     try:
         while seconds is None or course.elapsed < seconds:
-            await redis.ready()
+            course.take_reason(await _reason(redis))
             course.take_incidents(redis.incidents())
             display.show(moment(redis, course, rates))
             left = TICK if seconds is None else min(TICK, max(0.0, seconds - course.elapsed))
@@ -70,6 +71,14 @@ async def observe(
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await redis.aclose()
+
+
+async def _reason(redis: RedisClient) -> str | None:
+    try:
+        await redis.wait_ready(0)
+    except UnavailableError as error:
+        return str(error)
+    return None
 
 
 async def _listen(events: EventStream, course: Course) -> None:

@@ -66,7 +66,8 @@ def _head(now: Moment) -> Group:
     elif now.held is not None:
         state = Text(f"commands are held: {printable(now.held)}", style="bold yellow")
     else:
-        state = Text("no master can be used", style="bold red")
+        why = f": {printable(now.why)}" if now.why else ""
+        state = Text(f"the master cannot be used{why}", style="bold red")
     answering, known = now.sentinels
     well = answering == known and answering >= now.quorum
     sentinels = Text(
