@@ -12,6 +12,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from sahool_cache.cli.answer import Answer, conclude, mark
+from sahool_cache.cli.escapes import printable
 from sahool_cache.cli.exit_status import ExitStatus
 from sahool_cache.cli.options import AsJson, Url, Within, group_settings
 from sahool_cache.client import RedisClient
@@ -70,7 +71,7 @@ def shown(found: dict[str, Any]) -> RenderableType:
     The result of a health check, a line to each finding.
     """
     lines = [Text.assemble(mark(status), " ", words) for status, words in findings(found)]
-    return Group(*lines, *([Text(found["why"])] if "why" in found else []))
+    return Group(*lines, *([Text(printable(found["why"]))] if "why" in found else []))
 
 
 def findings(found: dict[str, Any]) -> Iterator[tuple[ExitStatus, str]]:

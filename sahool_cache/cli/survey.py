@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from redis.exceptions import NoPermissionError
@@ -109,8 +109,8 @@ class Survey:
         """
         Why the master is not to be had, where what sentinels and servers say does not tell.
         """
-        told = [each.why for each in (*self.sentinels, *self.servers) if each.why is not None]
-        return None if told else self.health.get("why")
+        reasons = [*(each.why for each in self.sentinels), *(each.why for each in self.servers)]
+        return self.health.get("why") if all(each is None for each in reasons) else None
 
     @property
     def newest(self) -> SentinelView | None:
@@ -164,13 +164,8 @@ async def take_survey(settings: RedisSettings, within: float) -> Survey:
         )
         announced = _announced(survey)
         told = await servers.ask_each(announced, ("INFO",))
-    return Survey(
-        settings=settings,
-        health=found,
-        topology=topology,
-        sentinels=sentinels,
-        servers=tuple(_server(each, announced[each], answer) for each, answer in told.items()),
-    )
+    words = (_server(each, announced[each], answer) for each, answer in told.items())
+    return replace(survey, servers=tuple(words))
 
 
 def read_sections(reply: str) -> Sections:

@@ -18,8 +18,11 @@ from sahool_cache.cli.exit_status import ExitStatus
 from sahool_cache.cli.health import STATUS
 from sahool_cache.cli.options import AsJson, Url, Within, group_settings
 from sahool_cache.cli.survey import SentinelWord, ServerWord, Survey, take_survey
+from sahool_cache.routing.discovery import SentinelView
 
 __all__ = ["topology"]
+
+_VIEW = ("epoch", "master", "flags", "quorum", "down_after", "replicas", "sentinels")
 
 
 def topology(*, url: Url = None, within: Within = 3.0, as_json: AsJson = False) -> int:
@@ -91,22 +94,30 @@ def _against_group(survey: Survey, word: ServerWord) -> Iterator[str]:
 
 
 def _sentinel(survey: Survey, word: SentinelWord) -> dict[str, Any]:
-    view = word.view
     return {
         "address": str(word.address),
         "announced": str(_announced(survey, word)),
-        "answers": view is not None,
+        "answers": word.view is not None,
         "why": word.why,
-        "epoch": view.epoch if view is not None else None,
-        "master": str(view.master) if view is not None else None,
-        "flags": sorted(view.flags - {"master"}) if view is not None else None,
-        "quorum": view.quorum if view is not None else None,
-        "down_after": view.down_after if view is not None else None,
-        "replicas": list(map(str, view.members)) if view is not None else None,
-        "sentinels": sorted(map(str, view.peers.values())) if view is not None else None,
+        **_view(word.view),
         "ckquorum": word.usable,
         "disagrees": list(_against_newest(survey, word)),
     }
+
+
+def _view(view: SentinelView | None) -> dict[str, Any]:
+    if view is None:
+        return dict.fromkeys(_VIEW)
+    told = (
+        view.epoch,
+        str(view.master),
+        sorted(view.flags - {"master"}),
+        view.quorum,
+        view.down_after,
+        list(map(str, view.members)),
+        sorted(map(str, view.peers.values())),
+    )
+    return dict(zip(_VIEW, told, strict=True))
 
 
 def _announced(survey: Survey, word: SentinelWord) -> Address:

@@ -5,11 +5,6 @@ What servers hold never reaches a terminal as it is, and nothing of it is lost.
 from __future__ import annotations
 
 import json
-import os
-import pty
-import signal
-import subprocess
-import sys
 
 import pytest
 from hypothesis import given
@@ -17,7 +12,6 @@ from hypothesis import strategies as st
 
 from sahool_cache.cli import escapes
 from sahool_cache.cli.answer import Answer, conclude
-from tests.house import ROOT
 
 
 @given(st.binary())
@@ -68,56 +62,3 @@ def test_an_error_of_a_server_prints_on_one_line(capsys: pytest.CaptureFixture[s
 
     assert conclude(work(), as_json=False) == 2
     assert capsys.readouterr().err == "sahool-cache: a\\x1b[2J\\nb\n"
-
-
-def test_a_reader_that_leaves_early_ends_a_command_quietly() -> None:
-    for arguments in (["--help"], ["explain"]):
-        reading, writing = os.pipe()
-        os.close(reading)
-        done = subprocess.run(
-            [sys.executable, "-m", "sahool_cache", *arguments],
-            cwd=ROOT,
-            input=b"",
-            stdout=writing,
-            stderr=subprocess.PIPE,
-            timeout=60,
-            check=False,
-        )
-        os.close(writing)
-        assert (done.returncode, done.stderr) == (141, b""), arguments
-
-
-def test_ctrl_c_at_a_question_within_an_event_loop_is_an_answer() -> None:
-    code = (
-        "import asyncio, typer\n"
-        "from sahool_cache.cli.answer import ask\n"
-        "async def work():\n"
-        "    ask('Do it?', yes=False)\n"
-        "try:\n"
-        "    asyncio.run(work())\n"
-        "except typer.Abort:\n"
-        "    print('aborted')\n"
-    )
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        stdin=theirs,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        bufsize=0,
-    )
-    os.close(theirs)
-    try:
-        assert process.stderr is not None
-        assert process.stdout is not None
-        said = b""
-        while b"Do it?" not in said:
-            said += process.stderr.read(1)
-        process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=30)
-        assert out == b"aborted\n"
-    finally:
-        process.kill()
-        process.wait()
-        os.close(ours)
