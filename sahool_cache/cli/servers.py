@@ -76,7 +76,12 @@ class Servers:
             channel = self._sentinels.get(sentinel)
             if channel is None:
                 channel = self._sentinels[sentinel] = await self._dialler.sentinel(sentinel)
-            return [_decoded(reply) for reply in await channel.ask(commands)]
+            try:
+                return [_decoded(reply) for reply in await channel.ask(commands)]
+            except BaseException:  # it is lost, or owes a reply: the next question gets a new one
+                channel.abort("not asked again")
+                self._sentinels.pop(sentinel, None)
+                raise
 
     async def ask_each(
         self, servers: Iterable[Address], *commands: Command
