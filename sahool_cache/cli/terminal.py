@@ -4,6 +4,7 @@ A picture that is drawn again and again, on the terminal's other screen.
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
 from types import TracebackType
@@ -18,6 +19,7 @@ __all__ = ["LiveScreen", "can_draw"]
 F = TypeVar("F")
 
 _REFRESHES = 8
+_TERMINATED = 128 + signal.SIGTERM
 _SWITCH_INTERVAL = 0.0005
 
 
@@ -35,12 +37,17 @@ def can_draw(console: Console, minimum: tuple[int, int]) -> bool:
     )
 
 
+def _end(*_signal: object) -> None:
+    raise SystemExit(_TERMINATED)
+
+
 class LiveScreen(Generic[F]):
     """
     Draws ``picture(frame, width=, height=)`` of the newest frame, while it is open.
 
     It draws in a thread of its own, to which the event loop yields for half a millisecond at a
-    time: a picture must not show in the latencies that are on it.
+    time: a picture must not show in the latencies that are on it. SIGTERM, too, leaves the
+    terminal as it was.
     """
 
     def __init__(
@@ -51,6 +58,7 @@ class LiveScreen(Generic[F]):
         self._opening = opening
         self._frame: F | None = None
         self._interval = sys.getswitchinterval()
+        self._on_sigterm: Any = signal.SIG_DFL
         self._live = Live(
             console=console,
             screen=True,
@@ -62,6 +70,7 @@ class LiveScreen(Generic[F]):
 
     def __enter__(self) -> Self:
         sys.setswitchinterval(_SWITCH_INTERVAL)
+        self._on_sigterm = signal.signal(signal.SIGTERM, _end)
         self._live.start()
         return self
 
@@ -72,6 +81,7 @@ class LiveScreen(Generic[F]):
         trace: TracebackType | None,
     ) -> None:
         self._live.stop()
+        signal.signal(signal.SIGTERM, self._on_sigterm)
         sys.setswitchinterval(self._interval)
 
     def note(self, note: Any) -> None:

@@ -156,6 +156,17 @@ def test_a_reader_that_leaves_ends_it_quietly(calm_group: EmbeddedSentinel, tmp_
         assert process.stderr.read() == ""
 
 
+def test_sigterm_leaves_the_terminal_clean(calm_group: EmbeddedSentinel, tmp_path: Path) -> None:
+    with Terminal("watch", cwd=tmp_path, settings=calm_group.settings) as tty:
+        tty.wait_for("★")
+        tty.process.terminate()
+        assert tty.ended() == 143
+        tty.wait_for("\x1b[?1049l")
+        assert tty.output.rindex("\x1b[?25h") > tty.output.rindex("\x1b[?25l")
+        assert "Traceback" not in tty.output
+        assert tty.mode_now == tty.mode
+
+
 def test_a_terminal_that_is_too_small_gets_lines(
     calm_group: EmbeddedSentinel, tmp_path: Path
 ) -> None:
