@@ -41,9 +41,10 @@ class Cli(Protocol):
 @pytest.fixture(scope="module")
 def calm_group() -> Iterator[EmbeddedSentinel]:
     """
-    One group for all tests of a file, which leave it as they found it.
+    One group for all tests of a file, which leave it as they found it; it does not fail over,
+    however busy the machine is.
     """
-    group = EmbeddedSentinel(password="s3cret")
+    group = EmbeddedSentinel(password="s3cret", down_after=60)
     asyncio.run(group.open())  # a group is bound to no event loop
     yield group
     asyncio.run(group.aclose())

@@ -39,7 +39,7 @@ def test_a_group_in_order_has_a_line_to_each_server(
 
 @pytest.mark.asyncio
 async def test_all_of_it_fits_80_columns() -> None:
-    async with EmbeddedSentinel(server_config={"maxmemory": "64mb"}) as group:
+    async with EmbeddedSentinel(down_after=60, server_config={"maxmemory": "64mb"}) as group:
         survey = await take_survey(group.settings, 10)
         figures = [server_figures(survey, word) for word in survey.servers]
         out = io.StringIO()
@@ -73,8 +73,8 @@ def test_verbose_tells_five_sections_and_json_holds_them_whole(
 
 @pytest.mark.asyncio
 async def test_a_failover_is_told_with_its_time(here: Cli) -> None:
-    async with EmbeddedSentinel() as group:
-        new = await group.wait_for_failover(await group.kill_master())
+    async with EmbeddedSentinel(down_after=60) as group:
+        new = await group.wait_for_failover(await group.failover())
         done = here("status", "--json", "--within", "1", settings=group.settings)
         found = json.loads(done.stdout)
         assert found["servers"][0]["address"] == str(new.address)
@@ -111,7 +111,7 @@ async def test_those_who_do_not_answer_are_shown_with_the_reason(here: Cli) -> N
 
 @pytest.mark.asyncio
 async def test_a_server_that_refuses_info_is_not_called_dead(here: Cli) -> None:
-    async with EmbeddedSentinel() as group:
+    async with EmbeddedSentinel(down_after=60) as group:
         for node in (group.master, *group.replicas):
             await group.command(
                 node, "ACL", "SETUSER", "looker", "on", ">pw", "~*", "+@all", "-info"

@@ -48,7 +48,7 @@ def test_what_is_announced_is_told_beside_what_is_dialled(
 
 @pytest.mark.asyncio
 async def test_a_sentinel_that_disagrees_is_marked_and_degrades(here: Cli) -> None:
-    async with EmbeddedSentinel() as group:
+    async with EmbeddedSentinel(down_after=60) as group:
         odd, dead = group.sentinels[1], group.sentinels[2]
         await group.command(odd, "SENTINEL", "SET", "sahool-master", "quorum", "3")
         await group.kill(dead)
@@ -63,7 +63,7 @@ async def test_a_sentinel_that_disagrees_is_marked_and_degrades(here: Cli) -> No
 
 @pytest.mark.asyncio
 async def test_a_healthy_group_whose_sentinels_disagree_is_degraded(here: Cli) -> None:
-    async with EmbeddedSentinel() as group:
+    async with EmbeddedSentinel(down_after=60) as group:
         odd = group.sentinels[2]
         await group.command(
             odd, "SENTINEL", "SET", "sahool-master", "down-after-milliseconds", "7000"
@@ -78,7 +78,7 @@ async def test_a_healthy_group_whose_sentinels_disagree_is_degraded(here: Cli) -
 
 @pytest.mark.asyncio
 async def test_a_replica_that_follows_somebody_else_is_marked(here: Cli) -> None:
-    async with EmbeddedSentinel() as group:
+    async with EmbeddedSentinel(down_after=60) as group:
         stray, other = group.replicas
         for sentinel in group.sentinels:  # they would mend it
             await group.pause(sentinel)

@@ -65,7 +65,7 @@ def read_until(process: subprocess.Popen[str], words: str) -> list[str]:
 
 @pytest.mark.asyncio
 async def test_a_failover_is_told_line_by_line_and_at_a_terminal(tmp_path: Path) -> None:
-    async with EmbeddedSentinel() as group:
+    async with EmbeddedSentinel(down_after=2) as group:
         old = group.master
         fit = ", ".join(map(str, sorted(each.address for each in group.replicas)))
         with (
