@@ -13,6 +13,7 @@ from importlib.metadata import version
 import typer
 
 from sahool_cache.cli.demo.command import demo
+from sahool_cache.cli.doctor.command import doctor
 from sahool_cache.cli.exit_status import ExitStatus
 from sahool_cache.cli.explain import explain
 from sahool_cache.cli.health import health
@@ -29,10 +30,11 @@ COMMANDS: Mapping[str, Callable[..., int]] = {
     "status": status,
     "topology": topology,
     "watch": watch,
+    "doctor": doctor,
+    "explain": explain,
     "keys": keys,
     "get": get_value,
     "set": set_value,
-    "explain": explain,
     "demo": demo,
 }
 """The whole command line, in the order of ``--help``: name -> function that returns its status."""

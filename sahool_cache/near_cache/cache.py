@@ -91,6 +91,7 @@ class NearCache:
         self._dialler = dialler
         self._random = random
         fleet.on_refresh = self.follow
+        fleet.nodes_beside = lambda: [source.node for source in self._sources.values()]
 
     def follow(self) -> None:
         """
