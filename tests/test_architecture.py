@@ -118,6 +118,9 @@ LONGER: dict[str, tuple[int, str]] = {
 
 # path -> where Redis itself demands the word there. `use_slave` is allowed everywhere.
 SLAVE: dict[str, str] = {
+    "cli/status/details.py": "fields of INFO",
+    "cli/survey.py": "fields of INFO",
+    "cli/topology.py": "a flag in SENTINEL's replies",
     "client.py": "a key of get_sentinel_info(), which the users have today",
     "health.py": "a key of get_sentinel_info(), which the users have today",
     "commands.py": "names of the server's commands",

@@ -12,12 +12,13 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from sahool_cache.cli.answer import Answer, conclude, mark
+from sahool_cache.cli.escapes import printable
 from sahool_cache.cli.exit_status import ExitStatus
 from sahool_cache.cli.options import AsJson, Url, Within, group_settings
 from sahool_cache.client import RedisClient
 from sahool_cache.errors import UnavailableError
 
-__all__ = ["STATUS", "health", "settled_health", "shown"]
+__all__ = ["STATUS", "findings", "health", "settled_health", "shown"]
 
 STATUS = {
     "healthy": ExitStatus.OK,
@@ -69,37 +70,32 @@ def shown(found: dict[str, Any]) -> RenderableType:
     """
     The result of a health check, a line to each finding.
     """
-    return Group(*_lines(found))
+    lines = [Text.assemble(mark(status), " ", words) for status, words in findings(found)]
+    return Group(*lines, *([Text(printable(found["why"]))] if "why" in found else []))
 
 
-def _lines(found: dict[str, Any]) -> Iterator[Text]:
+def findings(found: dict[str, Any]) -> Iterator[tuple[ExitStatus, str]]:
+    """
+    The findings of a health check, and how good or bad each is; the verdict is the first.
+    """
     checks = found["checks"]
-    yield _line(STATUS[found["status"]], found["status"])
+    yield STATUS[found["status"]], found["status"]
     alive = checks["master_ping"]
     said = "answers" if alive else "does not answer" if checks["master"] else "is not known"
-    yield _line(_or_down(alive), f"master {checks['master'] or ''} {said}")
+    yield _or_down(alive), " ".join(filter(None, ("master", checks["master"], said)))
     breaker = checks["circuit_breaker"]
-    yield _line(_or_degraded(breaker == "closed"), f"its circuit breaker is {breaker}")
+    yield _or_degraded(breaker == "closed"), f"its circuit breaker is {breaker}"
     if checks["provisional"]:
-        yield _line(ExitStatus.DEGRADED, "a failover is under way")
+        yield ExitStatus.DEGRADED, "a failover is under way"
     sentinels = checks["sentinels"]
     all_answer = sentinels["answering"] == sentinels["known"] and sentinels["has_quorum"]
-    yield _line(
-        _or_degraded(all_answer),
-        f"{sentinels['answering']} of {sentinels['known']} sentinels answer, "
-        f"the quorum is {sentinels['quorum']}",
-    )
+    words = f"{sentinels['answering']} of {sentinels['known']} sentinels answer"
+    yield _or_degraded(all_answer), f"{words}, the quorum is {sentinels['quorum']}"
     for replica in checks["replicas"]:
         fit, lag = replica["in_rotation"], replica["lag"]
         behind = "" if lag is None else f", {lag:.1f} s behind"
         words = "keeps up" if fit else "is not fit to be read"
-        yield _line(_or_degraded(fit), f"replica {replica['address']} {words}{behind}")
-    if "why" in found:
-        yield Text(found["why"])
-
-
-def _line(status: ExitStatus, words: str) -> Text:
-    return Text.assemble(mark(status), " ", " ".join(words.split()))
+        yield _or_degraded(fit), f"replica {replica['address']} {words}{behind}"
 
 
 def _or_down(well: bool) -> ExitStatus:

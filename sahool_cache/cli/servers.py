@@ -74,7 +74,12 @@ class Servers:
         """
         async with asyncio.timeout(self._timeout):
             channel = await self._channel(sentinel)
-            return [_decoded(reply) for reply in await channel.ask(commands)]
+            try:
+                return [_decoded(reply) for reply in await channel.ask(commands)]
+            except BaseException:  # it is lost, or owes a reply: the next question gets a new one
+                channel.abort("not asked again")
+                self._sentinels.pop(sentinel, None)
+                raise
 
     async def listen(self, sentinel: Address, heard: Callable[[str, str], None]) -> None:
         """
