@@ -11,6 +11,7 @@ from importlib.metadata import version
 
 import typer
 
+from sahool_cache.cli.backup.command import backup
 from sahool_cache.cli.demo.command import demo
 from sahool_cache.cli.exit_status import ExitStatus
 from sahool_cache.cli.explain import explain
@@ -20,6 +21,7 @@ __all__ = ["COMMANDS", "main"]
 
 COMMANDS: Mapping[str, Callable[..., int]] = {
     "health": health,
+    "backup": backup,
     "explain": explain,
     "demo": demo,
 }
