@@ -16,12 +16,14 @@ from sahool_cache.cli.demo.command import demo
 from sahool_cache.cli.exit_status import ExitStatus
 from sahool_cache.cli.explain import explain
 from sahool_cache.cli.health import health
+from sahool_cache.cli.restore.command import restore
 
 __all__ = ["COMMANDS", "main"]
 
 COMMANDS: Mapping[str, Callable[..., int]] = {
     "health": health,
     "backup": backup,
+    "restore": restore,
     "explain": explain,
     "demo": demo,
 }
