@@ -162,7 +162,10 @@ def _lines(done: Restored) -> Iterator[Text]:
         (compared.missing, "are missing"),
         (compared.other_expiry, "have another time to live"),
         (compared.other_value, "have another value"),
-        (compared.not_comparable, "cannot be compared: the group's version is newer"),
+        (
+            compared.not_comparable,
+            "have values that cannot be compared: the group is newer than the server here",
+        ),
     ):
         if count:
             yield Text(f"  {count:,} {words}")

@@ -27,7 +27,8 @@ _COPY = b"copy"
 class Compared:
     """
     Keys that were looked up, with their times to live, and those whose values were compared;
-    what was not as in the backup.
+    what was not as in the backup. Values that the group writes in a newer format than the scratch
+    server reads are `not_comparable`.
     """
 
     keys: int = 0
@@ -42,7 +43,7 @@ class Compared:
         """
         Whether nothing differs.
         """
-        return not (self.missing or self.other_expiry or self.other_value or self.not_comparable)
+        return not (self.missing or self.other_expiry or self.other_value)
 
 
 async def compare(
@@ -97,11 +98,11 @@ async def _compare_value(
 ) -> None:
     source, target, aside = servers
     wanted, found = await source.dump(key), await target.dump(key)
-    compared.values += 1
-    if wanted == found:
-        return
     if found is None:
         compared.missing += 1
+        return
+    if wanted == found:
+        compared.values += 1
         return
     # Equal values may be written differently, a set in another order. The digest of a value has no
     # order, and our own server lets us ask for it.
@@ -110,6 +111,7 @@ async def _compare_value(
     except ResponseError:  # the group's version is newer
         compared.not_comparable += 1
         return
+    compared.values += 1
     if await _digest(aside, _COPY) != await _digest(source, key):
         compared.other_value += 1
 

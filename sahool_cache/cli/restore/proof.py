@@ -81,15 +81,16 @@ async def on_scratch(
     backup: Backup,
     chosen: str | None,
     *,
+    kind: str,
     quiet: bool,
     usable: Callable[[Scratch, Loaded], Awaitable[str | None]],
 ) -> AsyncIterator[tuple[Scratch, Loaded]]:
     """
     A scratch server that has loaded the backup, all of it, and of which `usable` knows nothing
-    bad. Raises `Refused` with what each server that was tried said.
+    bad; those of `kind` are tried first. Raises `Refused` with what each that was tried said.
     """
     try:
-        programs = find_programs(chosen, backup.version)
+        programs = find_programs(chosen, kind)
     except ServerNotFoundError as error:
         raise Refused(f"the backup cannot be proved: {error}") from error
     reasons = []

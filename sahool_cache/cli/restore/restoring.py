@@ -107,7 +107,8 @@ async def prove(file: Path, server: str | None, *, quiet: bool) -> Proved:
         return None
 
     backup = await examine(file)
-    async with on_scratch(backup, server, quiet=quiet, usable=usable) as (_, loaded):
+    kind = "redis" if backup.version.startswith("REDIS") else "valkey"
+    async with on_scratch(backup, server, kind=kind, quiet=quiet, usable=usable) as (_, loaded):
         return Proved(backup=backup, loaded=loaded)
 
 
@@ -130,10 +131,10 @@ async def restore_into(file: Path, order: Order) -> Restored:
             f"{found}: --flush deletes all of it first, --replace overwrites the keys that the "
             "backup has"
         )
-    async with on_scratch(backup, order.server, quiet=order.quiet, usable=usable) as (
-        scratch,
-        loaded,
-    ):
+    # One of the group's kind: it can read what the group sends back to be compared.
+    async with on_scratch(
+        backup, order.server, kind=found.kind, quiet=order.quiet, usable=usable
+    ) as (scratch, loaded):
         order.confirm(backup, loaded, found)
         writing = patient(order.settings, order.within, confirm=replicated)
         async with open_targets(writing, loaded.numbers) as targets:

@@ -29,6 +29,7 @@ DATABASES = 1024
 _BACKUP, _SOCKET, _LOG = "backup.rdb", "socket", "log"
 _LOOK_EVERY = 0.05
 _ANSWER_WITHIN = 60.0
+_GOODBYES = ("exiting now...", "Exiting.")
 _OPTIONS = {
     "port": "0",
     "unixsocket": _SOCKET,
@@ -77,10 +78,10 @@ class Loaded:
         return sorted(self.databases) or [0]
 
 
-def find_programs(chosen: str | None, version: str) -> list[str]:
+def find_programs(chosen: str | None, kind: str) -> list[str]:
     """
-    The servers on this machine that may read a backup of that kind, the likeliest first; the
-    `chosen` one alone. Raises `ServerNotFoundError`.
+    The servers on this machine that may read a backup, those of that kind (``redis`` or
+    ``valkey``) first; the `chosen` one alone. Raises `ServerNotFoundError`.
     """
     if chosen is not None:
         return [find_server(chosen)]
@@ -90,7 +91,6 @@ def find_programs(chosen: str | None, version: str) -> list[str]:
         found.append(find_server())
     if not found:
         find_server()  # says how to get one
-    kind = "redis" if version.startswith("REDIS") else "valkey"
     return sorted(dict.fromkeys(found), key=lambda path: kind not in Path(path).name)
 
 
@@ -153,8 +153,9 @@ class Scratch:
     def _last_words(self) -> str:
         text = (self._guard.directory / _LOG).read_text(errors="replace")
         lines = [line.strip() for line in text.splitlines() if line.strip()]
-        told = [line for line in lines if " # " in line and not line.endswith("exiting now...")]
-        return (told or lines or ["it ended without a word"])[-1].partition(" # ")[2] or lines[-1]
+        warnings = [line.partition(" # ")[2] for line in lines]
+        causes = [each for each in warnings if each and not each.endswith(_GOODBYES)]
+        return (causes or lines or ["it ended without a word"])[-1]
 
 
 async def _contents(redis: Redis, info: dict[str, Any]) -> Loaded:

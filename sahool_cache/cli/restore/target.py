@@ -24,10 +24,11 @@ Targets = Mapping[int, RedisClient]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
     """
-    What is in the group now: keys by database, and libraries of functions.
+    What is in the group now: keys by database, and libraries of functions; ``redis`` or ``valkey``.
     """
 
     master: str
+    kind: str
     databases: dict[int, int]
     functions: int
 
@@ -81,10 +82,12 @@ async def look(target: RedisClient) -> Found:
     """
     What is in the group, in all of its databases.
     """
+    server = await target.info("server")
     keyspace = await target.info("keyspace")
     functions = await target.execute_command("FUNCTION", "LIST")
     return Found(
         master=str(target.topology.master),
+        kind="valkey" if "valkey_version" in server else "redis",
         databases={int(name[2:]): counts["keys"] for name, counts in keyspace.items()},
         functions=len(functions),
     )
