@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -14,23 +14,39 @@ from sahool_cache import RedisClient, RedisSettings
 from sahool_cache.embedded import EmbeddedSentinel
 from tests.house import ROOT
 
-__all__ = ["LIBRARY", "ballast", "contents", "environment", "fill", "redis_server"]
+__all__ = [
+    "ballast",
+    "cannot_run",
+    "contents",
+    "environment",
+    "fill",
+    "program",
+    "redis_server",
+]
 
 LIBRARY = "#!lua name=lib\nredis.register_function('one', function() return 1 end)"
 NUMBERS = (0, 3, 15)
 
 
+def program(name: str) -> str:
+    """
+    The path of that program; skips the test where it is missing, or fails it where
+    ``SAHOOL_REQUIRE_REDIS=1`` forbids that.
+    """
+    return shutil.which(name) or cannot_run(f"there is no {name} on the PATH")
+
+
+def cannot_run(reason: str) -> NoReturn:
+    if os.environ.get("SAHOOL_REQUIRE_REDIS") == "1":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
 def redis_server() -> str:
     """
-    Debian's server; skips the test where there is none, fails it under SAHOOL_REQUIRE_REDIS=1.
+    Debian's server, which is older and not a Valkey.
     """
-    found = shutil.which("redis-server")
-    if found is None:
-        message = "no redis-server on the PATH"
-        if os.environ.get("SAHOOL_REQUIRE_REDIS") == "1":
-            pytest.fail(message)
-        pytest.skip(message)
-    return found
+    return program("redis-server")
 
 
 def of_database(settings: RedisSettings, number: int) -> RedisClient:
