@@ -4,5 +4,5 @@
 # older ones could not be removed, 2 not taken.
 set -u
 . "$(dirname "$0")/from-host.sh"
-_default BACKUP_DIR ./backup
-sahool_cache backup "$BACKUP_DIR" "$@"
+_said BACKUP_DIR || value=./backup
+sahool_cache backup "$value" "$@"

@@ -3,9 +3,10 @@
 # newest in BACKUP_DIR. Exit status 0 restored, 1 with differences, 2 not restored.
 set -u
 . "$(dirname "$0")/from-host.sh"
-_default BACKUP_DIR ./backup
+_said BACKUP_DIR || value=./backup
 case "${1:--}" in
-    -*) sahool_cache restore "$BACKUP_DIR" "$@" ;;
-    /*) sahool_cache restore "$@" ;;
-    *) sahool_cache restore "$OLDPWD/$@" ;;  # the file's name is meant from where the caller is
+    -*) ;;
+    /*) value=$1 && shift ;;
+    *) value=$OLDPWD/$1 && shift ;;  # its name is meant from where the caller is
 esac
+sahool_cache restore "$value" "$@"

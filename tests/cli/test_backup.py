@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -16,8 +17,10 @@ from typing import Any
 
 import pytest
 
-from sahool_cache import RedisClient, RedisSettings
+from sahool_cache import RedisClient, RedisSettings, TLSSettings
+from sahool_cache.address import Address
 from sahool_cache.cli.answer import Refused
+from sahool_cache.cli.app import main
 from sahool_cache.cli.backup.archive import Archive
 from sahool_cache.cli.backup.sidecar import read_sidecar
 from sahool_cache.cli.backup.stream import RdbStream
@@ -29,7 +32,7 @@ from sahool_cache.embedded import EmbeddedSentinel, Node
 from sahool_cache.embedded.binary import find_server
 from tests.chaos.proxy import ProxiedGroup
 from tests.cli.conftest import Cli
-from tests.cli.contents import ballast, environment, fill, redis_server
+from tests.cli.contents import ballast, environment, fill, program, redis_server
 from tests.house import ROOT
 
 LOCK = ".sahool-cache-backup.lock"
@@ -38,6 +41,15 @@ LOCK = ".sahool-cache-backup.lock"
 def order(settings: RedisSettings, directory: Path, **others: Any) -> Order:
     told = {"chosen": None, "allow_master": False, "keep": 7, "keep_days": None, "within": 20.0}
     return Order(settings=settings, directory=directory, **(told | others))
+
+
+def make_certificate(certificate: Path, key: Path) -> None:
+    of = ("-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2")
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    files = ("-keyout", str(key), "-out", str(certificate))
+    subprocess.run(
+        [program("openssl"), "req", "-x509", *curve, *of, *files], check=True, capture_output=True
+    )
 
 
 def names(directory: Path) -> list[str]:
@@ -144,6 +156,32 @@ async def test_redis_is_backed_up_in_both_forms(*, diskless: bool, tmp_path: Pat
         taken = await take(order(group.settings, tmp_path), streams.append)
     assert (taken.sidecar.keys, taken.sidecar.rdb_version) == (keys, "REDIS0010")
     assert (streams[0]._mark is not None) is diskless
+
+
+@pytest.mark.asyncio
+async def test_a_backup_comes_over_tls(tmp_path: Path) -> None:
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    make_certificate(certificate, key)
+    async with EmbeddedSentinel(server=redis_server(), password="s3cret") as group:
+        await ballast(group, keys=4)
+        ways = {}
+        for node in (group.master, *group.replicas):
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                ways[str(node.address)] = f"127.0.0.1:{probe.getsockname()[1]}"
+            words = ("tls-auth-clients", "no", "tls-cert-file", certificate, "tls-key-file", key)
+            port = ways[str(node.address)].rpartition(":")[2]
+            await group.command(node, "CONFIG", "SET", *map(str, words), "tls-port", port)
+        settings = group.settings.model_copy(
+            update={
+                "address_map": ways,
+                "sentinel_tls": False,
+                "tls": TLSSettings(ca_file=certificate),
+            }
+        )
+        taken = await take(order(settings, tmp_path / "backup"), lambda _: None)
+        assert taken.sidecar.keys == 4
+        assert taken.sidecar.server in ways.values(), "the port that speaks TLS"
 
 
 @pytest.mark.asyncio
@@ -414,18 +452,29 @@ async def test_the_documented_rights_are_enough_and_a_missing_one_is_named(
         assert "b-pw" not in done.stdout + done.stderr
 
 
-def test_wrong_words_are_usage_errors(
-    calm_group: EmbeddedSentinel, cli: Cli, tmp_path: Path
+@pytest.mark.asyncio
+async def test_a_server_of_another_group_is_refused(
+    calm_group: EmbeddedSentinel, tmp_path: Path
 ) -> None:
-    for arguments, said in (
-        (("--from", "nowhere"), "--from: 'nowhere' has no port"),
-        (("--from", "192.0.2.1:1", "--within", "0.5"), "is no server of this group"),
-        (("--keep", "0"), "--keep"),
-    ):
-        done = cli("backup", *arguments, str(tmp_path / "new"), settings=calm_group.settings)
-        assert (done.returncode, done.stdout) == (64, "")
-        assert said in done.stderr
+    stranger = Address("192.0.2.1", 6379)
+    wanted = order(calm_group.settings, tmp_path, chosen=stranger, within=0.5)
+    with pytest.raises(Refused, match="is no server of this group") as refused:
+        await take(wanted, lambda _: None)
+    assert refused.value.status is ExitStatus.USAGE
+
+
+def test_wrong_words_are_usage_errors_and_a_file_is_no_directory(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"")
-    done = cli("backup", str(file), settings=calm_group.settings)
-    assert (done.returncode, done.stdout) == (2, "")
+    for status, said, *words in (
+        (64, "'nowhere' has no port", "--from", "nowhere"),
+        (64, "--keep", "--keep", "0"),
+        (2, "File exists", str(file)),
+    ):
+        url = "redis+sentinel://127.0.0.1:1/sahool-master"
+        assert main(["backup", "--url", url, *words]) == status
+        told = capsys.readouterr()
+        assert told.out == ""
+        assert said in told.err

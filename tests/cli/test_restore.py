@@ -18,6 +18,7 @@ import pytest
 
 from sahool_cache import RedisClient
 from sahool_cache.cli.answer import Refused
+from sahool_cache.cli.app import main
 from sahool_cache.cli.backup.taking import take
 from sahool_cache.cli.exit_status import ExitStatus
 from sahool_cache.cli.restore.comparing import Compared, compare
@@ -31,6 +32,7 @@ from tests.cli.contents import ballast, contents, environment, fill, redis_serve
 from tests.cli.test_backup import order as backup_order
 
 KEYS = 45
+WRONG = ("--flush", "--replace", "any")
 
 
 @pytest.fixture(scope="module")
@@ -96,10 +98,9 @@ async def test_a_group_that_is_not_empty_is_refused_replaced_or_flushed(
         assert (done.returncode, done.stdout) == (64, "")
         assert "holds 2 in database 0: --flush deletes all of it first" in done.stderr
 
-        for options in ((), ("--replace",), ("--flush",)):
-            done = restore(*options)
-            assert (done.returncode, done.stdout) == (64, ""), "nobody was there to be asked"
-            assert await redis.mget("integer", "other") == ["mine", "mine"]
+        done = restore("--flush")
+        assert (done.returncode, done.stdout) == (64, ""), "nobody was there to be asked"
+        assert await redis.mget("integer", "other") == ["mine", "mine"]
 
         done = restore("--replace", "--yes")
         assert done.returncode == 0, done.stdout
@@ -110,7 +111,6 @@ async def test_a_group_that_is_not_empty_is_refused_replaced_or_flushed(
         assert "nothing in the group that the backup has not" in done.stdout
         assert await redis.mget("integer", "other") == ["12345", None]
         assert await keys_in(group) == KEYS
-        assert restore("--flush", "--replace").returncode == 64
 
 
 def test_a_check_needs_no_group_and_takes_the_newest_of_a_directory(backup: Path, cli: Cli) -> None:
@@ -163,25 +163,27 @@ def damaged(backup: Path, directory: Path, damage: str, *, beside: bool) -> Path
 )
 @pytest.mark.asyncio
 async def test_a_damaged_backup_is_refused_before_anything_is_touched(
-    damage: str, beside: bool, backup: Path, tmp_path: Path
+    damage: str, beside: bool, full_group: EmbeddedSentinel, backup: Path, tmp_path: Path
 ) -> None:
     bad = damaged(backup, tmp_path, damage, beside=beside)
     with pytest.raises(Refused, match="the backup is damaged") as refused:
-        await prove(bad, None, quiet=True)
+        await restore_into(bad, order(full_group, "flush"))
     assert refused.value.status is ExitStatus.DOWN
+    assert await keys_in(full_group) == KEYS
 
 
-def test_a_damaged_sidecar_and_a_missing_file_are_told(
-    backup: Path, cli: Cli, tmp_path: Path
+def test_a_damaged_sidecar_and_what_is_no_backup_are_told(
+    backup: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     copy = shutil.copy(backup, tmp_path)
     Path(f"{copy}.json").write_text("{}")
-    done = cli("restore", "--check", "--json", str(copy))
-    assert (done.returncode, done.stderr) == (2, "")
-    assert ".json cannot be read" in json.loads(done.stdout)["error"]
-    for nothing in (tmp_path / "none.rdb", tmp_path):
-        done = cli("restore", "--check", str(nothing))
-        assert (done.returncode, done.stdout) == (64, "")
+    assert main(["restore", "--check", "--json", str(copy)]) == 2
+    told = capsys.readouterr()
+    assert ".json cannot be read" in json.loads(told.out)["error"]
+    assert told.err == ""
+    for wrong in (("--check", str(tmp_path / "none.rdb")), ("--check", str(tmp_path)), WRONG):
+        assert main(["restore", *wrong]) == 64
+        assert capsys.readouterr().out == ""
 
 
 def test_a_file_that_lacks_keys_is_refused(backup: Path, tmp_path: Path) -> None:

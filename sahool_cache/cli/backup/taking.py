@@ -4,7 +4,7 @@ Takes one backup: from a replica, checked, under its final name, and the oldest 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -82,7 +82,7 @@ async def take(order: Order, on_progress: Callable[[RdbStream], object]) -> Take
 async def _attempts(
     order: Order, draft: Draft, on_progress: Callable[[RdbStream], object]
 ) -> tuple[Sidecar, list[str]]:
-    failed: list[tuple[Address, str]] = []
+    failed: dict[Address, str] = {}
     settings = order.settings
     async with RedisClient(settings) as redis, Servers(settings) as servers:
         for _ in range(_ATTEMPTS):
@@ -93,18 +93,18 @@ async def _attempts(
                 allow_master=order.allow_master,
                 within=order.within,
             )
-            tried = [address for address, _ in failed]
-            source = min(sources, key=lambda each: tried.count(each.address))
+            source = min(sources, key=lambda each: each.address in failed)
             try:
-                return await _attempt(settings, source, draft, on_progress), [
-                    f"{address}: {why}" for address, why in failed
-                ]
+                return await _attempt(settings, source, draft, on_progress), _told(failed)
             except TransferFailed as error:
-                failed.append((source.address, str(error)))
+                failed[source.address] = str(error)
                 if error.permanent:
                     break
-    told = "; ".join(f"{address}: {why}" for address, why in failed)
-    raise Refused(f"no backup was taken: {told}", ExitStatus.DOWN)
+    raise Refused(f"no backup was taken: {'; '.join(_told(failed))}", ExitStatus.DOWN)
+
+
+def _told(failed: Mapping[Address, str]) -> list[str]:
+    return [f"{address}: {why}" for address, why in failed.items()]
 
 
 async def _attempt(

@@ -59,6 +59,8 @@ async def receive(
         await exchange.run(wire)
     except SyncRefused as error:
         raise _refused(error) from error
+    except ConnectionError as error:  # it was over before it began
+        raise TransferFailed(str(error)) from error
     finally:
         wire.cut()
 

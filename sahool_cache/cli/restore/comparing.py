@@ -11,7 +11,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from sahool_cache.cli.restore.copying import pages
+from sahool_cache.cli.restore.copying import batches, pages
 from sahool_cache.cli.restore.scratch import DATABASES, Scratch
 from sahool_cache.cli.restore.target import Targets
 from sahool_cache.client import RedisClient
@@ -57,63 +57,84 @@ async def compare(
     async with scratch.connect(DATABASES - 1) as aside:
         for number, target in targets.items():
             async with scratch.connect(number) as source:
+                comparison = _Comparison(source, target, aside, compared)
                 async for page in pages(source):
-                    there = await _look_up(source, target, page, compared)
-                    for key, expires in there:
-                        if random.random() < share:
-                            await _compare_value((source, target, aside), key, expires, compared)
+                    there = await comparison.look_up(page)
+                    chosen = [key for key in there if random.random() < share]
+                    for batch in await batches(source, chosen):
+                        await comparison.compare_values(batch)
     return compared
 
 
-async def _look_up(
-    source: Redis, target: RedisClient, page: list[bytes], compared: Compared
-) -> list[tuple[bytes, int]]:
-    expected = await _expiries(source, page)
-    found = await _expiries(target, page)
-    seconds, microseconds = await target.time()
-    soon = seconds * 1000 + microseconds // 1000 + _CLOCKS
-    there = []
-    for key, wanted, expires in zip(page, expected, found, strict=True):
-        if wanted == -2 or 0 <= wanted < soon:  # it has expired meanwhile, here or there
-            continue
-        compared.keys += 1
-        if expires == -2:
-            compared.missing += 1
-        elif expires != wanted:
-            compared.other_expiry += 1
-        else:
-            there.append((key, wanted))
-    return there
+class _Comparison:
+    """
+    One database: ours, the group's, and an empty one of ours to try values in.
+    """
+
+    def __init__(
+        self, source: Redis, target: RedisClient, aside: Redis, compared: Compared
+    ) -> None:
+        self._source = source
+        self._target = target
+        self._aside = aside
+        self._compared = compared
+
+    async def look_up(self, page: list[bytes]) -> list[bytes]:
+        """
+        Those of the keys that are there, and expire when they should.
+        """
+        expected = await _each(self._source, "PEXPIRETIME", page)
+        found = await _each(self._target, "PEXPIRETIME", page)
+        seconds, microseconds = await self._target.time()
+        soon = seconds * 1000 + microseconds // 1000 + _CLOCKS
+        there = []
+        for key, wanted, expires in zip(page, expected, found, strict=True):
+            if wanted == -2 or 0 <= wanted < soon:  # it has expired meanwhile, here or there
+                continue
+            self._compared.keys += 1
+            if expires == -2:
+                self._compared.missing += 1
+            elif expires != wanted:
+                self._compared.other_expiry += 1
+            else:
+                there.append(key)
+        return there
+
+    async def compare_values(self, keys: list[bytes]) -> None:
+        """
+        Compares what these keys hold.
+        """
+        expected = await _each(self._source, "DUMP", keys)
+        found = await _each(self._target, "DUMP", keys)
+        for key, wanted, payload in zip(keys, expected, found, strict=True):
+            if payload is None:
+                self._compared.missing += 1
+            elif payload == wanted:
+                self._compared.values += 1
+            else:
+                await self._compare_digests(key, payload)
+
+    async def _compare_digests(self, key: bytes, payload: bytes) -> None:
+        # Equal values may be written differently, a set in another order. The digest of a value
+        # has no order, and our own server lets us ask for it.
+        expires = max(0, await self._source.execute_command("PEXPIRETIME", key))
+        try:
+            await self._aside.execute_command(
+                "RESTORE", _COPY, expires, payload, "REPLACE", "ABSTTL"
+            )
+        except ResponseError:  # the group's version is newer
+            self._compared.not_comparable += 1
+            return
+        self._compared.values += 1
+        if await _digest(self._aside, _COPY) != await _digest(self._source, key):
+            self._compared.other_value += 1
 
 
-async def _expiries(server: Any, keys: list[bytes]) -> list[int]:
+async def _each(server: Any, command: str, keys: list[bytes]) -> list[Any]:
     pipe = server.pipeline(transaction=False)
     for key in keys:
-        pipe.execute_command("PEXPIRETIME", key)
+        pipe.execute_command(command, key)
     return list(await pipe.execute())
-
-
-async def _compare_value(
-    servers: tuple[Redis, RedisClient, Redis], key: bytes, expires: int, compared: Compared
-) -> None:
-    source, target, aside = servers
-    wanted, found = await source.dump(key), await target.dump(key)
-    if found is None:
-        compared.missing += 1
-        return
-    if wanted == found:
-        compared.values += 1
-        return
-    # Equal values may be written differently, a set in another order. The digest of a value has no
-    # order, and our own server lets us ask for it.
-    try:
-        await aside.execute_command("RESTORE", _COPY, max(expires, 0), found, "REPLACE", "ABSTTL")
-    except ResponseError:  # the group's version is newer
-        compared.not_comparable += 1
-        return
-    compared.values += 1
-    if await _digest(aside, _COPY) != await _digest(source, key):
-        compared.other_value += 1
 
 
 async def _digest(server: Redis, key: bytes) -> bytes:

@@ -14,7 +14,7 @@ from sahool_cache.cli.restore.scratch import Scratch
 from sahool_cache.cli.restore.target import Targets
 from sahool_cache.client import RedisClient
 
-__all__ = ["Copied", "TooManyFailures", "copy_functions", "copy_keys", "pages"]
+__all__ = ["Copied", "TooManyFailures", "batches", "copy_functions", "copy_keys", "pages"]
 
 BATCH_BYTES = 8 << 20
 """What is held in memory at a time, unless one key has more."""
@@ -58,7 +58,7 @@ async def copy_keys(
     for number, target in targets.items():
         async with scratch.connect(number) as source:
             async for page in pages(source):
-                for batch in await _batches(source, page):
+                for batch in await batches(source, page):
                     await _copy(source, target, batch, copied)
                     on_progress(copied.keys)
     return copied
@@ -77,20 +77,23 @@ async def pages(source: Redis) -> AsyncIterator[list[bytes]]:
             return
 
 
-async def _batches(source: Redis, keys: list[bytes]) -> list[list[bytes]]:
+async def batches(source: Redis, keys: list[bytes]) -> list[list[bytes]]:
+    """
+    The keys in groups of which each can be held in memory.
+    """
     # What a key takes in memory is at least what it takes on the wire, nearly always.
     pipe = source.pipeline(transaction=False)
     for key in keys:
         pipe.memory_usage(key)
-    batches: list[list[bytes]] = [[]]
+    groups: list[list[bytes]] = [[]]
     room = BATCH_BYTES
     for key, size in zip(keys, await pipe.execute(), strict=True):
-        if (size or 0) > room and batches[-1]:
-            batches.append([])
+        if (size or 0) > room and groups[-1]:
+            groups.append([])
             room = BATCH_BYTES
-        batches[-1].append(key)
+        groups[-1].append(key)
         room -= size or 0
-    return batches
+    return groups
 
 
 async def _copy(source: Redis, target: RedisClient, keys: list[bytes], copied: Copied) -> None:
