@@ -18,6 +18,7 @@ __all__ = [
     "ballast",
     "cannot_run",
     "contents",
+    "documented_rights",
     "environment",
     "fill",
     "program",
@@ -95,6 +96,15 @@ async def contents(group: EmbeddedSentinel) -> dict[tuple[int, bytes], Any]:
                 value = await _read(redis, key)
                 found[number, key] = (value, await redis.pexpiretime(key))
     return found
+
+
+def documented_rights(user: str, password: str) -> list[str]:
+    """
+    The command of the page that makes that user.
+    """
+    text = (ROOT / "docs" / "operations" / "backup.md").read_text(encoding="utf-8")
+    line = next(line for line in text.splitlines() if line.startswith(f"ACL SETUSER {user} "))
+    return line.replace("<password>", password).split()
 
 
 async def ballast(group: EmbeddedSentinel, *, keys: int = 40, size: int = 500_000) -> None:

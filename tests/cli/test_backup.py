@@ -32,8 +32,14 @@ from sahool_cache.embedded import EmbeddedSentinel, Node
 from sahool_cache.embedded.binary import find_server
 from tests.chaos.proxy import ProxiedGroup
 from tests.cli.conftest import Cli
-from tests.cli.contents import ballast, environment, fill, program, redis_server
-from tests.house import ROOT
+from tests.cli.contents import (
+    ballast,
+    documented_rights,
+    environment,
+    fill,
+    program,
+    redis_server,
+)
 
 LOCK = ".sahool-cache-backup.lock"
 
@@ -435,12 +441,9 @@ async def test_without_a_fit_replica_there_is_no_backup_and_the_reason_is_told(
 async def test_the_documented_rights_are_enough_and_a_missing_one_is_named(
     cli: Cli, tmp_path: Path
 ) -> None:
-    text = (ROOT / "docs" / "operations" / "backup.md").read_text(encoding="utf-8")
-    line = next(line for line in text.splitlines() if line.startswith("ACL SETUSER backup"))
-    words = [word.replace("<password>", "b-pw") for word in line.split()]
     async with EmbeddedSentinel(password="s3cret") as group:
         for node in (group.master, *group.replicas):
-            await node.ask(words)
+            assert await node.ask(documented_rights("backup", "b-pw")) == ["OK"]
         as_user = {"REDIS_USERNAME": "backup", "REDIS_PASSWORD": "b-pw"}
         done = cli("backup", str(tmp_path), settings=group.settings, **as_user)
         assert (done.returncode, done.stderr) == (0, "")

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import termios
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -28,7 +29,14 @@ from sahool_cache.cli.restore.target import open_targets, patient
 from sahool_cache.embedded import EmbeddedSentinel
 from sahool_cache.embedded.binary import find_server
 from tests.cli.conftest import Cli
-from tests.cli.contents import ballast, contents, environment, fill, redis_server
+from tests.cli.contents import (
+    ballast,
+    contents,
+    documented_rights,
+    environment,
+    fill,
+    redis_server,
+)
 from tests.cli.test_backup import order as backup_order
 
 KEYS = 45
@@ -123,6 +131,16 @@ def test_a_check_needs_no_group_and_takes_the_newest_of_a_directory(backup: Path
 
 
 @pytest.mark.asyncio
+async def test_the_documented_rights_are_enough(backup: Path) -> None:
+    async with EmbeddedSentinel(password="s3cret") as group:
+        for node in (group.master, *group.replicas):
+            assert await node.ask(documented_rights("restore", "r-pw")) == ["OK"]
+        settings = group.settings.model_copy(update={"username": "restore", "password": "r-pw"})
+        done = await restore_into(backup, replace(order(group, "flush"), settings=settings))
+        assert done.well, done
+
+
+@pytest.mark.asyncio
 async def test_what_has_expired_since_the_backup_stays_away(tmp_path: Path) -> None:
     async with EmbeddedSentinel() as group, RedisClient(group.settings) as redis:
         await redis.set("stays", "1")
@@ -136,6 +154,23 @@ async def test_what_has_expired_since_the_backup_stays_away(tmp_path: Path) -> N
         done = await restore_into(taken.file, order(group, "flush"))
         assert done.well
         assert await redis.keys() == ["stays"]
+
+
+@pytest.mark.parametrize("diskless", [False, True])
+@pytest.mark.asyncio
+async def test_times_to_live_of_hash_fields_come_back(*, diskless: bool, tmp_path: Path) -> None:
+    config = {"repl-diskless-sync": diskless}
+    async with (
+        EmbeddedSentinel(server_config=config) as group,
+        RedisClient(group.settings) as redis,
+    ):
+        await redis.hset("hash", mapping={"expires": 1, "stays": 2})
+        await redis.hpexpireat("hash", 4_102_444_800_789, "expires")
+        await redis.wait(2, 10_000)
+        taken = await take(backup_order(group.settings, tmp_path), lambda _: None)
+        assert (await restore_into(taken.file, order(group, "flush"))).well
+        expires = await redis.hpexpiretime("hash", "expires", "stays")
+        assert expires == [4_102_444_800_789, -1]
 
 
 def damaged(backup: Path, directory: Path, damage: str, *, beside: bool) -> Path:

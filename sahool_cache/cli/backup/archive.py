@@ -117,15 +117,19 @@ class Archive:
         path = self.directory / _name(sidecar)
         beside = sidecar_path(path)
         text = msgspec.json.format(msgspec.json.encode(sidecar))
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT, _PRIVATE), "wb") as file:
-            file.truncate()
-            file.write(text + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        draft.path.rename(path)
+        try:
+            with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT, _PRIVATE), "wb") as file:
+                file.truncate()
+                file.write(text + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            draft.path.rename(path)
+        except OSError:
+            beside.unlink(missing_ok=True)
+            raise
         directory = os.open(self.directory, os.O_RDONLY)
         try:
-            os.fsync(directory)
+            os.fsync(directory)  # the two names
         finally:
             os.close(directory)
         return path

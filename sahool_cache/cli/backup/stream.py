@@ -26,8 +26,8 @@ def introduction(version: str, *, announce: tuple[str, int] | None = None) -> li
     What a replica says that wants one RDB and nothing after it.
 
     `version` is the server's own: Valkey sends an RDB that a server of that version can read, and
-    to somebody who names none one in which hash fields lose their times to live. `announce` is the
-    address under which the server lists us among its replicas.
+    where none is named an old one, which fails if a hash field has a time to live. `announce` is
+    the address under which the server lists us among its replicas.
     """
     commands: list[tuple[str, ...]] = [
         ("REPLCONF", "rdb-only", "1"),

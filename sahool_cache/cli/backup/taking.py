@@ -67,8 +67,8 @@ async def take(order: Order, on_progress: Callable[[RdbStream], object]) -> Take
         with archive.locked(), archive.draft() as draft:
             sidecar, failed = await _attempts(order, draft, on_progress)
             file = archive.publish(draft, sidecar)
-            old = archive.outdated(file, sidecar, keep=order.keep, keep_days=order.keep_days)
             try:
+                old = archive.outdated(file, sidecar, keep=order.keep, keep_days=order.keep_days)
                 removed += map(archive.remove, old)
             except OSError as error:
                 not_removed = str(error)
@@ -86,13 +86,16 @@ async def _attempts(
     settings = order.settings
     async with RedisClient(settings) as redis, Servers(settings) as servers:
         for _ in range(_ATTEMPTS):
-            sources = await find_sources(
-                redis,
-                servers,
-                chosen=order.chosen,
-                allow_master=order.allow_master,
-                within=order.within,
-            )
+            try:
+                sources = await find_sources(
+                    redis,
+                    servers,
+                    chosen=order.chosen,
+                    allow_master=order.allow_master,
+                    within=order.within,
+                )
+            except Refused as none:
+                raise Refused("; ".join([*_told(failed), str(none)]), none.status) from none
             source = min(sources, key=lambda each: each.address in failed)
             try:
                 return await _attempt(settings, source, draft, on_progress), _told(failed)

@@ -55,8 +55,8 @@ async def receive(
     except DialFailed as error:
         raise TransferFailed(str(error), permanent=error.permanent) from error
     try:
-        exchange = _Exchange(stream, introduction(version, announce=announce), on_progress)
-        await exchange.run(wire)
+        words = [*introduction(version, announce=announce), SYNC]
+        await _Exchange(stream, words, on_progress).run(wire)
     except SyncRefused as error:
         raise _refused(error) from error
     except ConnectionError as error:  # it was over before it began
@@ -82,12 +82,11 @@ class _Exchange:
         self._on_progress = on_progress
         self._done: asyncio.Future[None] = self._loop.create_future()
         self._heard_at = self._loop.time()
-        self._asked = False
-        self._transport: asyncio.WriteTransport | None = None
+        self._said = 0
 
     async def run(self, wire: Wire) -> None:
         self._transport = wire.attach(self._received, self._lost)
-        self._transport.write(b"".join(map(pack, self._words)))
+        self._say_next()
         try:
             while not self._done.done():
                 await asyncio.wait({self._done}, timeout=_LOOK_EVERY)
@@ -110,9 +109,12 @@ class _Exchange:
             return
         if self._stream.complete:
             self._done.set_result(None)
-        elif self._stream.replies == len(self._words) and not self._asked and self._transport:
-            self._asked = True
-            self._transport.write(pack(SYNC))
+        elif self._stream.replies == self._said < len(self._words):
+            self._say_next()
+
+    def _say_next(self) -> None:
+        self._transport.write(pack(self._words[self._said]))
+        self._said += 1
 
     def _lost(self, error: BaseException | None) -> None:
         if not self._done.done():

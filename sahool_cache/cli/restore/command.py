@@ -31,34 +31,39 @@ from sahool_cache.cli.restore.target import Found
 __all__ = ["restore"]
 
 
+_File = Annotated[
+    Path, typer.Argument(metavar="FILE", help="The backup; of a directory, the newest in it.")
+]
+_Check = Annotated[
+    bool, typer.Option("--check", help="Only prove it: no group is touched, none is needed.")
+]
+_Flush = Annotated[bool, typer.Option("--flush", help="Delete all that is in the group first.")]
+_Replace = Annotated[
+    bool, typer.Option("--replace", help="Overwrite keys that the backup has, keep others.")
+]
+_CompareAll = Annotated[
+    bool, typer.Option("--compare-all", help="Compare all values, not about a thousand.")
+]
+_Server = Annotated[
+    str | None,
+    typer.Option(
+        "--server",
+        metavar="PATH",
+        help="The redis-server or valkey-server that reads the backup.",
+        show_default=False,
+    ),
+]
+
+
 def restore(  # noqa: PLR0913  # each is an option
     *,
-    file: Annotated[
-        Path,
-        typer.Argument(metavar="FILE", help="The backup; of a directory, the newest in it."),
-    ],
+    file: _File,
     url: Url = None,
-    check: Annotated[
-        bool, typer.Option("--check", help="Only prove it: no group is touched, none is needed.")
-    ] = False,
-    flush: Annotated[
-        bool, typer.Option("--flush", help="Delete all that is in the group first.")
-    ] = False,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Overwrite keys that the backup has, keep others.")
-    ] = False,
-    every_value: Annotated[
-        bool, typer.Option("--compare-all", help="Compare all values, not about a thousand.")
-    ] = False,
-    server: Annotated[
-        str | None,
-        typer.Option(
-            "--server",
-            metavar="PATH",
-            help="The redis-server or valkey-server that reads the backup.",
-            show_default=False,
-        ),
-    ] = None,
+    check: _Check = False,
+    flush: _Flush = False,
+    replace: _Replace = False,
+    compare_all: _CompareAll = False,
+    server: _Server = None,
     within: Within = 60.0,
     yes: Yes = False,
     as_json: AsJson = False,
@@ -85,7 +90,7 @@ def restore(  # noqa: PLR0913  # each is an option
         settings=group_settings(url),
         mode=mode,
         server=server,
-        every_value=every_value,
+        every_value=compare_all,
         within=within,
         quiet=as_json,
         confirm=lambda *known: ask(_question(mode, *known), yes=yes),

@@ -117,11 +117,10 @@ class _Comparison:
     async def _compare_digests(self, key: bytes, payload: bytes) -> None:
         # Equal values may be written differently, a set in another order. The digest of a value
         # has no order, and our own server lets us ask for it.
-        expires = max(0, await self._source.execute_command("PEXPIRETIME", key))
+        (expires,) = await _each(self._source, "PEXPIRETIME", [key])
+        restore = ("RESTORE", _COPY, max(expires, 0), payload, "REPLACE", "ABSTTL")
         try:
-            await self._aside.execute_command(
-                "RESTORE", _COPY, expires, payload, "REPLACE", "ABSTTL"
-            )
+            await self._aside.execute_command(*restore)
         except ResponseError:  # the group's version is newer
             self._compared.not_comparable += 1
             return
@@ -138,5 +137,5 @@ async def _each(server: Any, command: str, keys: list[bytes]) -> list[Any]:
 
 
 async def _digest(server: Redis, key: bytes) -> bytes:
-    (digest,) = await server.execute_command("DEBUG", "DIGEST-VALUE", key)
-    return bytes(digest)
+    reply: Any = await server.execute_command("DEBUG", "DIGEST-VALUE", key)
+    return bytes(reply[0])

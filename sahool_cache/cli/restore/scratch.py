@@ -159,7 +159,7 @@ class Scratch:
 
 
 async def _contents(redis: Redis, info: dict[str, Any]) -> Loaded:
-    functions = await redis.execute_command("FUNCTION", "LIST")
+    functions: Any = await redis.execute_command("FUNCTION", "LIST")
     valkey = info.get("valkey_version")
     return Loaded(
         server=f"Valkey {valkey}" if valkey else f"Redis {info['redis_version']}",
