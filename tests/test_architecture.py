@@ -116,6 +116,7 @@ LONGER: dict[str, tuple[int, str]] = {
 
 # path -> where Redis itself demands the word there. `use_slave` is allowed everywhere.
 SLAVE: dict[str, str] = {
+    "cli/restore/restoring.py": "a field of INFO",
     "client.py": "a key of get_sentinel_info(), which the users have today",
     "health.py": "a key of get_sentinel_info(), which the users have today",
     "commands.py": "names of the server's commands",

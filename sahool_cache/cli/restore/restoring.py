@@ -74,7 +74,7 @@ class Proved:
 class Restored:
     """
     What was copied and how it compares; keys of the group that the backup has not (None where
-    they were to stay), and how many of its replicas have all of it.
+    they were to stay), and how many of the replicas that follow its master have all of it.
     """
 
     proved: Proved
@@ -155,7 +155,7 @@ async def _restore(
         compared = await compare(
             scratch, targets, keys=loaded.keys, every_value=every_value, random=Random()
         )
-        replicas = len(target.topology.in_rotation)
+        replicas = (await target.info("replication"))["connected_slaves"]
         confirmed = await target.wait(replicas, int(order.within * 1000)) if replicas else 0
         after = await look(target)
     except RedisError as error:
