@@ -121,6 +121,7 @@ SLAVE: dict[str, str] = {
     "cli/status/details.py": "fields of INFO",
     "cli/survey.py": "fields of INFO",
     "cli/topology.py": "a flag in SENTINEL's replies",
+    "cli/restore/restoring.py": "a field of INFO",
     "client.py": "a key of get_sentinel_info(), which the users have today",
     "health.py": "a key of get_sentinel_info(), which the users have today",
     "commands.py": "names of the server's commands",
