@@ -5,6 +5,7 @@ What a command found: told to a person, or to a program as one JSON document.
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from collections.abc import Coroutine
 from dataclasses import dataclass
@@ -90,13 +91,18 @@ def _json(document: Any) -> str:
 def ask(question: str, *, yes: bool) -> None:
     """
     Asks before something is destroyed, at the terminal; raises `typer.Abort` for a no, and
-    `typer.BadParameter` where nobody can be asked.
+    `typer.BadParameter` where nobody can be asked. Blocks the event loop, if one is running.
     """
     if yes:
         return
     if not sys.stdin.isatty():
         raise typer.BadParameter(f"{question} Nobody is there to be asked: pass --yes.")
-    typer.confirm(question, abort=True, err=True)
+    # asyncio.run() makes of Ctrl-C a cancellation, which a blocking question would not hear of.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        typer.confirm(question, abort=True, err=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def screen(*, errors: bool = False) -> Console:

@@ -17,7 +17,7 @@ from sahool_cache.cli.options import AsJson, Url, Within, group_settings
 from sahool_cache.client import RedisClient
 from sahool_cache.errors import UnavailableError
 
-__all__ = ["STATUS", "health", "settled_health", "shown"]
+__all__ = ["STATUS", "findings", "health", "settled_health", "shown"]
 
 STATUS = {
     "healthy": ExitStatus.OK,
@@ -69,22 +69,27 @@ def shown(found: dict[str, Any]) -> RenderableType:
     """
     The result of a health check, a line to each finding.
     """
-    return Group(*_lines(found))
+    lines = [Text.assemble(mark(status), " ", words) for status, words in findings(found)]
+    return Group(*lines, *([Text(found["why"])] if "why" in found else []))
 
 
-def _lines(found: dict[str, Any]) -> Iterator[Text]:
+def findings(found: dict[str, Any]) -> Iterator[tuple[ExitStatus, str]]:
+    """
+    Each finding of a health check, the verdict first.
+    """
     checks = found["checks"]
-    yield _line(STATUS[found["status"]], found["status"])
-    alive = checks["master_ping"]
-    said = "answers" if alive else "does not answer" if checks["master"] else "is not known"
-    yield _line(_or_down(alive), f"master {checks['master'] or ''} {said}")
+    yield STATUS[found["status"]], found["status"]
+    alive, master = checks["master_ping"], checks["master"]
+    named = f"master {master}" if master else "master"
+    said = "answers" if alive else "does not answer" if master else "is not known"
+    yield _or_down(alive), f"{named} {said}"
     breaker = checks["circuit_breaker"]
-    yield _line(_or_degraded(breaker == "closed"), f"its circuit breaker is {breaker}")
+    yield _or_degraded(breaker == "closed"), f"its circuit breaker is {breaker}"
     if checks["provisional"]:
-        yield _line(ExitStatus.DEGRADED, "a failover is under way")
+        yield ExitStatus.DEGRADED, "a failover is under way"
     sentinels = checks["sentinels"]
     all_answer = sentinels["answering"] == sentinels["known"] and sentinels["has_quorum"]
-    yield _line(
+    yield (
         _or_degraded(all_answer),
         f"{sentinels['answering']} of {sentinels['known']} sentinels answer, "
         f"the quorum is {sentinels['quorum']}",
@@ -93,13 +98,7 @@ def _lines(found: dict[str, Any]) -> Iterator[Text]:
         fit, lag = replica["in_rotation"], replica["lag"]
         behind = "" if lag is None else f", {lag:.1f} s behind"
         words = "keeps up" if fit else "is not fit to be read"
-        yield _line(_or_degraded(fit), f"replica {replica['address']} {words}{behind}")
-    if "why" in found:
-        yield Text(found["why"])
-
-
-def _line(status: ExitStatus, words: str) -> Text:
-    return Text.assemble(mark(status), " ", " ".join(words.split()))
+        yield _or_degraded(fit), f"replica {replica['address']} {words}{behind}"
 
 
 def _or_down(well: bool) -> ExitStatus:
