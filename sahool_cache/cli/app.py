@@ -14,12 +14,14 @@ import typer
 from sahool_cache.cli.demo.command import demo
 from sahool_cache.cli.exit_status import ExitStatus
 from sahool_cache.cli.explain import explain
+from sahool_cache.cli.failover.command import failover_test
 from sahool_cache.cli.health import health
 
 __all__ = ["COMMANDS", "main"]
 
 COMMANDS: Mapping[str, Callable[..., int]] = {
     "health": health,
+    "failover-test": failover_test,
     "explain": explain,
     "demo": demo,
 }

@@ -89,11 +89,8 @@ def findings(found: dict[str, Any]) -> Iterator[tuple[ExitStatus, str]]:
         yield ExitStatus.DEGRADED, "a failover is under way"
     sentinels = checks["sentinels"]
     all_answer = sentinels["answering"] == sentinels["known"] and sentinels["has_quorum"]
-    yield (
-        _or_degraded(all_answer),
-        f"{sentinels['answering']} of {sentinels['known']} sentinels answer, "
-        f"the quorum is {sentinels['quorum']}",
-    )
+    answering = f"{sentinels['answering']} of {sentinels['known']} sentinels answer"
+    yield _or_degraded(all_answer), f"{answering}, the quorum is {sentinels['quorum']}"
     for replica in checks["replicas"]:
         fit, lag = replica["in_rotation"], replica["lag"]
         behind = "" if lag is None else f", {lag:.1f} s behind"

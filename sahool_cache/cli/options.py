@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from sahool_cache.settings import RedisSettings
 
-__all__ = ["AsJson", "Url", "Within", "Yes", "group_settings"]
+__all__ = ["AsJson", "Prefix", "Url", "Within", "Yes", "group_settings"]
 
 Url = Annotated[
     str | None,
@@ -29,6 +29,9 @@ Within = Annotated[
     typer.Option(
         "--within", metavar="SECONDS", min=0.1, max=600, help="How long the group has to be well."
     ),
+]
+Prefix = Annotated[
+    str, typer.Option("--prefix", metavar="TEXT", help="What its keys begin with: see ACL rules.")
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 
