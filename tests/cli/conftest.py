@@ -17,7 +17,7 @@ from sahool_cache import RedisSettings
 from sahool_cache.embedded import EmbeddedSentinel
 from tests.house import ROOT
 
-__all__ = ["Cli", "calm_group", "cli"]
+__all__ = ["Cli", "calm_group", "cli", "environment"]
 
 
 class Cli(Protocol):
@@ -58,14 +58,12 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Cli:
         stdin: str | None = None,
         **variables: str,
     ) -> subprocess.CompletedProcess[str]:
-        env = {name: value for name, value in os.environ.items() if not name.startswith("REDIS_")}
-        env |= {"PYTHONPATH": str(ROOT)} | _variables(settings) | variables
         return subprocess.run(
             [sys.executable, "-m", "sahool_cache", *arguments],
             capture_output=True,
             check=False,
             cwd=away,
-            env=env,
+            env=environment(settings) | variables,
             input=stdin or "",
             text=True,
             timeout=120,
@@ -74,10 +72,15 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Cli:
     return run
 
 
-def _variables(settings: RedisSettings | None) -> dict[str, str]:
+def environment(settings: RedisSettings | None) -> dict[str, str]:
+    """
+    The environment of a process that works with this group, or with none.
+    """
+    told = {name: value for name, value in os.environ.items() if not name.startswith("REDIS_")}
+    told["PYTHONPATH"] = str(ROOT)
     if settings is None:
-        return {}
-    told = {
+        return told
+    told |= {
         "REDIS_SENTINELS": ",".join(map(str, settings.sentinels)),
         "REDIS_MASTER_NAME": settings.master_name,
     }

@@ -17,7 +17,7 @@ from sahool_cache.settings import RedisSettings
 
 __all__ = ["Master", "ready_master"]
 
-_WITHIN = 10.0
+_WITHIN = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
