@@ -11,6 +11,7 @@ from importlib.metadata import version
 
 import typer
 
+from sahool_cache.cli.bench.command import bench
 from sahool_cache.cli.demo.command import demo
 from sahool_cache.cli.exit_status import ExitStatus
 from sahool_cache.cli.explain import explain
@@ -22,6 +23,7 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS: Mapping[str, Callable[..., int]] = {
     "health": health,
     "failover-test": failover_test,
+    "bench": bench,
     "explain": explain,
     "demo": demo,
 }
