@@ -1,5 +1,6 @@
 # The only list of commands. `make` alone prints it.
-# Each target does its own set-up, in .venv: no root, no compiler, no Redis; Docker for `containers`.
+# Each target does its own set-up, in .venv: no root, no compiler, no Redis; Docker for `containers`
+# and for the compose group.
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -27,7 +28,8 @@ DEV_READY := $(VENV)/ready-dev
 BENCH_READY := $(VENV)/ready-bench
 NODE_READY := build/bench/node/ready
 
-.PHONY: help demo test sim chaos soak bench bench-check containers lint type fmt check pins dist clean
+.PHONY: help demo test sim chaos soak bench bench-check containers up down logs ps lint type fmt \
+	check pins dist clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +59,18 @@ bench-check: $(BENCH_READY) $(NODE_READY) ## The same, and it fails when a bar i
 
 containers: $(DEV_READY) ## The tests that need Docker; REDIS_IMAGE names the image, nothing is pulled
 	@SAHOOL_REQUIRE_CONTAINERS=1 $(PY) -m pytest -m container $(ARGS)
+
+up: ## Start the compose group, and wait until it is healthy; WITHOUT="grafana" leaves services out
+	@WITHOUT="$(WITHOUT)" compose/group.sh up $(ARGS)
+
+down: ## Stop it; its data stay, unless ARGS=--volumes
+	@compose/group.sh down $(ARGS)
+
+logs: ## What its services say; ARGS="--follow redis-master"
+	@compose/group.sh logs $(ARGS)
+
+ps: ## Which of its services run, and how well
+	@compose/group.sh ps $(ARGS)
 
 lint: $(DEV_READY) ## Style and common mistakes (ruff); changes nothing
 	@$(PY) -m ruff check

@@ -34,22 +34,37 @@ def missing() -> str | None:
         return "docker is not installed"
     if not _succeeds("docker", "info"):
         return "no Docker daemon answers"
-    if not any(_succeeds(*command, "version") for command in COMPOSE):
+    if not compose_commands():
         return "docker-compose is not installed"
-    if not _succeeds("docker", "image", "inspect", IMAGE):
+    if not has_image(IMAGE):
         return f"there is no image {IMAGE}; REDIS_IMAGE names another (see compose/README.md)"
     return None
+
+
+def has_image(name: str) -> bool:
+    """
+    Whether the daemon has it already; nothing is pulled.
+    """
+    return _succeeds("docker", "image", "inspect", name)
 
 
 COMPOSE = (("docker-compose",), ("docker", "compose"))
 
 
 @cache
+def compose_commands() -> tuple[tuple[str, ...], ...]:
+    """
+    How Compose is called here: as a program of its own, as Docker's, or both, which may be two
+    versions.
+    """
+    return tuple(command for command in COMPOSE if _succeeds(*command, "version"))
+
+
 def compose_command() -> tuple[str, ...]:
     """
-    How Compose is called here: as a program of its own, or as Docker's.
+    One of these, where nothing else matters.
     """
-    return next(command for command in COMPOSE if _succeeds(*command, "version"))
+    return compose_commands()[0]
 
 
 def docker(*arguments: str) -> str:

@@ -1,0 +1,58 @@
+"""
+The compose files as Compose reads them, whichever version of it is here, and what they promise.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.containers.compose_group import COMPOSE, FILE, TLS_FILE
+from tests.docker import compose_commands, run
+
+pytestmark = pytest.mark.container
+
+
+def config(tmp_path: Path, *files: str, **variables: str) -> list[str]:
+    """
+    What ``docker-compose config`` prints, away from any `.env`, for each Compose that is here.
+    """
+    env = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(tmp_path)} | variables
+    named = [word for file in files for word in ("--file", str(COMPOSE / file))]
+    return [run(*command, *named, "config", env=env) for command in compose_commands()]
+
+
+@pytest.mark.parametrize("files", [(FILE,), (FILE, TLS_FILE)])
+def test_only_the_password_has_to_be_set(tmp_path: Path, files: tuple[str, ...]) -> None:
+    with pytest.raises(AssertionError, match="set it in the environment"):
+        config(tmp_path, *files)
+    for text in config(tmp_path, *files, REDIS_PASSWORD="x"):
+        assert text.count("image: redis:8") == 6
+
+
+def test_one_variable_names_the_image(tmp_path: Path) -> None:
+    for text in config(tmp_path, FILE, REDIS_PASSWORD="x", REDIS_IMAGE="valkey/valkey:9"):
+        assert text.count("image: valkey/valkey:9") == 6
+        assert "redis:8" not in text
+
+
+def test_every_port_is_written_with_the_loopback_address() -> None:
+    text = (COMPOSE / FILE).read_text(encoding="utf-8")
+    ports = re.findall(r"^\s+ports: (.*)$", text, re.MULTILINE)
+    assert len(ports) == text.count("ports:") >= 6
+    for each in ports:
+        assert re.fullmatch(r'\["127\.0\.0\.1:\d+:\d+"\]', each)
+
+
+def test_without_a_password_make_up_says_so_in_one_line(tmp_path: Path) -> None:
+    shutil.copytree(COMPOSE, tmp_path / "compose")
+    env = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(tmp_path)}
+    script = str(tmp_path / "compose" / "group.sh")
+    with pytest.raises(AssertionError) as raised:
+        run(script, "up", env=env)
+    message = str(raised.value)
+    assert message.count("\n") == 1
+    assert message.startswith(f"{script} up: REDIS_PASSWORD is not set: ")

@@ -1,0 +1,41 @@
+"""
+The same group of Valkey, by changing one variable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from sahool_cache import RedisClient
+from tests.containers.compose_group import ADDRESSES, SERVERS, ComposeGroup, compose_group
+from tests.docker import cannot_run, docker, has_image
+
+pytestmark = pytest.mark.container
+
+IMAGE = os.environ.get("VALKEY_IMAGE", "valkey/valkey:9")
+
+
+@pytest.fixture(scope="module")
+def group() -> Iterator[ComposeGroup]:
+    if not has_image(IMAGE):
+        cannot_run(f"there is no image {IMAGE}; VALKEY_IMAGE names another")
+    group = ComposeGroup(variables={"REDIS_IMAGE": IMAGE})
+    with compose_group(group):
+        yield group
+
+
+@pytest.mark.asyncio
+async def test_the_image_alone_makes_it_a_group_of_valkey(group: ComposeGroup) -> None:
+    async with RedisClient(group.settings(command_timeout=40.0)) as redis:
+        await redis.set("k", "v")
+        assert (await redis.info("server"))["server_name"] == "valkey"
+        await asyncio.to_thread(docker, "stop", SERVERS[0])
+        await redis.set("k", "w")
+        assert redis.topology.master in ADDRESSES[1:3]
+        await asyncio.to_thread(docker, "start", SERVERS[0])
+    await asyncio.to_thread(group.wait_until_healthy)
+    assert group.refusals() == []
