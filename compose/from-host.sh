@@ -28,6 +28,14 @@ _default REDIS_ADDRESS_MAP "$(_map "$subnet" | sed 's/,$//')"
 _default REDIS_MASTER_NAME sahool-master
 _said REDIS_SENTINEL_HOST_1 || _default REDIS_SENTINELS 127.0.0.1:26379,127.0.0.1:26380,127.0.0.1:26381
 
+# container_at PORT: the group's container behind that port of this host, running or not.
+container_at() {
+    # shellcheck disable=SC2046 # ids
+    docker inspect --format '{{.Name}} {{json .HostConfig.PortBindings}}' \
+        $(docker ps --all --quiet --filter label=com.sahool.role) |
+        sed -n 's/^\/\([^ ]*\) .*"HostPort":"'"$1"'".*/\1/p'
+}
+
 sahool_cache() {
     if [ -x .venv/bin/sahool-cache ]; then
         .venv/bin/sahool-cache "$@"

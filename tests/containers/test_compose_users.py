@@ -8,7 +8,6 @@ import asyncio
 import os
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from redis.exceptions import AuthenticationError, NoPermissionError
