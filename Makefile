@@ -61,7 +61,7 @@ containers: $(DEV_READY) ## The tests that need Docker; REDIS_IMAGE names the im
 	@SAHOOL_REQUIRE_CONTAINERS=1 $(PY) -m pytest -m container $(ARGS)
 
 up: ## Start the compose group, and wait until it is healthy; WITHOUT="grafana" leaves services out
-	@WITHOUT="$(WITHOUT)" compose/group.sh up $(ARGS)
+	@compose/group.sh up $(ARGS)
 
 down: ## Stop it; its data stay, unless ARGS=--volumes
 	@compose/group.sh down $(ARGS)

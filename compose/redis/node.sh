@@ -54,7 +54,7 @@ hash() {
 users() {
     while IFS= read -r line; do
         case $line in
-            *'#<'*'>'*)
+            'user '*'#<'*'>'*)
                 name=${line#*'#<'}
                 name=${name%%'>'*}
                 hash=$(hash "$name")

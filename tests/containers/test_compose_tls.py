@@ -21,6 +21,8 @@ from tests.containers.compose_group import (
     FILE,
     PASSWORD,
     PORTS,
+    SENTINELS,
+    SERVER_PORTS,
     SERVERS,
     TLS_FILE,
     ComposeGroup,
@@ -124,14 +126,39 @@ async def test_a_client_verifies_whom_it_reaches_through_the_address_map_and_a_f
     assert group.refusals() == []
 
 
-def test_renewed_certificates_are_shown_after_a_restart_and_trusted_as_before(
+@pytest.mark.asyncio
+async def test_certificates_are_renewed_under_load_without_an_error(
     group: ComposeGroup, certificates: Path
 ) -> None:
+    """
+    Servers take them while they run, sentinels when they are restarted, one after another.
+    """
+
+    async def load(redis: RedisClient) -> int:
+        done = 0
+        while not renewed.is_set():
+            await redis.set("k", done)
+            done += 1
+        return done
+
     authority = (certificates / "ca.crt").read_bytes()
     before = [shown(port, certificates) for port in PORTS]
-    make(certificates)
-    group.compose("restart")
-    group.wait_until_healthy()
+    renewed = asyncio.Event()
+    async with RedisClient(group.settings(command_timeout=2.0)) as redis:
+        master = (await redis.info("server"))["run_id"]
+        async with asyncio.TaskGroup() as tasks:
+            writes = tasks.create_task(load(redis))
+            await asyncio.to_thread(make, certificates)
+            files = ("tls-cert-file", "/tls/server.crt", "tls-key-file", "/tls/server.key")
+            for port in SERVER_PORTS:
+                await asyncio.to_thread(group.ask, port, "CONFIG", "SET", *files)
+            for sentinel in SENTINELS:
+                await asyncio.to_thread(docker, "restart", sentinel)
+                await asyncio.to_thread(group.wait_until_healthy)
+            renewed.set()
+        assert writes.result() > 0
+        assert (await redis.info("server"))["run_id"] == master
+
     after = [shown(port, certificates) for port in PORTS]
     assert len({*before, *after}) == 2 * len(PORTS)
     assert (certificates / "ca.crt").read_bytes() == authority

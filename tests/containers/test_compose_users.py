@@ -90,12 +90,12 @@ def test_nobody_comes_in_without_a_name(
 # user, port, what it does, what is refused
 RIGHTS = [
     ("app", 6379, "SET k 1", "FLUSHALL"),
-    ("app", 6379, "SORT list", "CONFIG GET masterauth"),
+    ("app", 6379, "LPUSH list 1", "CONFIG GET masterauth"),
     ("app", 6379, "INFO", "KEYS *"),
     ("app", 6379, "ROLE", "REPLICAOF NO ONE"),
     ("app", 6379, "CLIENT UNBLOCK 1", "CLIENT KILL TYPE normal"),
     ("app", 6379, "EVAL return(1) 0", "SHUTDOWN"),
-    ("app", 6379, "ACL WHOAMI", "ACL LIST"),
+    ("app", 6379, "CLIENT ID", "ACL LIST"),
     ("app", 26379, "SENTINEL MASTER sahool-master", "SENTINEL FAILOVER sahool-master"),
     ("app", 26379, "SENTINEL MYID", "SENTINEL RESET *"),
     ("replication", 6379, "REPLCONF capa eof", "GET k"),
@@ -109,7 +109,7 @@ RIGHTS = [
     ("monitoring", 26379, "SENTINEL CKQUORUM sahool-master", "SENTINEL FAILOVER sahool-master"),
     ("monitoring", 26379, "SENTINEL MASTERS", "SENTINEL RESET *"),
     ("backup", 6379, "ROLE", "GET k"),
-    ("backup", 26379, "SENTINEL SLAVES sahool-master", "SENTINEL FAILOVER sahool-master"),
+    ("backup", 26379, "SENTINEL REPLICAS sahool-master", "SENTINEL FAILOVER sahool-master"),
     ("admin", 6379, "CONFIG GET masterauth", None),
     ("admin", 26379, "SENTINEL FLUSHCONFIG", None),
 ]

@@ -37,5 +37,14 @@ async def test_the_image_alone_makes_it_a_group_of_valkey(group: ComposeGroup) -
         await redis.set("k", "w")
         assert redis.topology.master in ADDRESSES[1:3]
         await asyncio.to_thread(docker, "start", SERVERS[0])
+        await asyncio.to_thread(group.wait_until_healthy)
+
+        # Valkey's own way: the sentinels' user pauses the clients, and the master hands over.
+        before = redis.topology.master
+        group.ask(26379, "SENTINEL", "FAILOVER", "sahool-master", "COORDINATED")
+        async with asyncio.timeout(60):
+            while redis.topology.master == before:
+                await asyncio.sleep(0.2)
+        await redis.set("k", "x")
     await asyncio.to_thread(group.wait_until_healthy)
     assert group.refusals() == []
