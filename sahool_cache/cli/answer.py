@@ -7,7 +7,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,16 +92,22 @@ def _json(document: Any) -> str:
 def ask(question: str, *, yes: bool) -> None:
     """
     Asks before something is destroyed, at the terminal; raises `typer.Abort` for a no, and
-    `typer.BadParameter` where nobody can be asked. Blocks the event loop, if one is running.
+    `typer.BadParameter` where nobody can be asked.
     """
     if yes:
         return
     if not sys.stdin.isatty():
         raise typer.BadParameter(f"{question} Nobody is there to be asked: pass --yes.")
-    # asyncio.run() makes of Ctrl-C a cancellation, which a blocking question would not hear of.
+    with _interruptible():
+        typer.confirm(question, abort=True, err=True)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    # asyncio would note a first Ctrl-C for its loop, and the question would go on waiting.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        typer.confirm(question, abort=True, err=True)
+        yield
     finally:
         signal.signal(signal.SIGINT, before)
 
