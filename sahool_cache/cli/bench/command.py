@@ -76,7 +76,7 @@ def bench(
     if read_from not in {None, *get_args(ReadFrom)}:
         raise typer.BadParameter(f"--read-from is one of {', '.join(get_args(ReadFrom))}")
     chosen = {} if read_from is None else {"read_from": read_from}
-    settings = group_settings(url, **chosen)
+    settings = group_settings(url, near_cache=False, **chosen)  # the group is to be measured
 
     async def run() -> Answer:
         with _progress(seconds, as_json=as_json) as begin:

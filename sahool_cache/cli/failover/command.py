@@ -7,15 +7,15 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
 
 import typer
 
 from sahool_cache.cli.answer import Answer, ask, conclude, screen
+from sahool_cache.cli.failover import options
 from sahool_cache.cli.failover.fault import filled
 from sahool_cache.cli.failover.readiness import Master, ready_master
 from sahool_cache.cli.failover.report import Bounds, report
-from sahool_cache.cli.failover.trial import MINIMUM_TASKS, Plan, Say, run_trial
+from sahool_cache.cli.failover.trial import Plan, Say, run_trial
 from sahool_cache.cli.options import AsJson, Prefix, Url, Yes, group_settings
 
 __all__ = ["failover_test"]
@@ -24,51 +24,15 @@ __all__ = ["failover_test"]
 def failover_test(  # noqa: PLR0913  # one option each
     *,
     url: Url = None,
-    stop: Annotated[
-        str,
-        typer.Option(
-            metavar="COMMAND",
-            help="Stop the master with this shell command, in place of SENTINEL FAILOVER. {host} "
-            "and {port} are where it is reached from here, {announced_host} and {announced_port} "
-            "what the sentinels announce.",
-            show_default=False,
-        ),
-    ] = "",
-    start: Annotated[
-        str,
-        typer.Option(metavar="COMMAND", help="Start it again with this one.", show_default=False),
-    ] = "",
-    max_outage: Annotated[
-        float | None,
-        typer.Option(
-            metavar="SECONDS", min=0, help="Longest pause of writes, and of reads, that passes."
-        ),
-    ] = None,
-    max_errors: Annotated[
-        int | None, typer.Option(metavar="N", min=0, help="Failed calls that pass.")
-    ] = None,
-    max_lost: Annotated[
-        int | None, typer.Option(metavar="N", min=0, help="Lost acknowledged writes that pass.")
-    ] = None,
-    seconds: Annotated[
-        float,
-        typer.Option(metavar="SECONDS", min=0.5, max=60, help="Steady traffic before and after."),
-    ] = 3.0,
-    tasks: Annotated[
-        int, typer.Option(metavar="N", min=MINIMUM_TASKS, max=1000, help="Callers at once.")
-    ] = 20,
-    rate: Annotated[
-        float, typer.Option(metavar="N", min=10, max=2000, help="Calls per second of all of them.")
-    ] = 400.0,
-    within: Annotated[
-        float,
-        typer.Option(
-            metavar="SECONDS",
-            min=1,
-            max=600,
-            help="How long a new master, and then a whole group, is waited for.",
-        ),
-    ] = 180.0,
+    stop: options.Stop = "",
+    start: options.Start = "",
+    max_outage: options.MaxOutage = None,
+    max_errors: options.MaxErrors = None,
+    max_lost: options.MaxLost = None,
+    seconds: options.Seconds = 3.0,
+    tasks: options.Tasks = 20,
+    rate: options.Rate = 400.0,
+    within: options.Within = 180.0,
     prefix: Prefix = "sahool-cache",
     yes: Yes = False,
     as_json: AsJson = False,

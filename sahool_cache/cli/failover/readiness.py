@@ -41,7 +41,7 @@ async def ready_master(settings: RedisSettings) -> Master:
         master = redis.topology.master
         if master is None or found["status"] != "healthy":
             raise Refused(_unwell(found), STATUS[found["status"]])
-        name = settings.master_name
+        name, announced = settings.master_name, master
         for sentinel in redis.topology.sentinels:
             announced, quorum, replicas = await _asked(servers, sentinel, name)
             if isinstance(quorum, Exception):

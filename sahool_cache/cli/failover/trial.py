@@ -39,7 +39,6 @@ RECORD_WITHIN = 10.0
 
 REMOVE_WITHIN = 5.0
 LOOK_EVERY = 0.1
-MINIMUM_TASKS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +89,6 @@ async def run_trial(settings: RedisSettings, master: Master, plan: Plan, say: Sa
     async with Servers(settings) as servers:
         trial = _Trial(settings, servers, master, plan, say)
         try:
-            await trial.prepare()
             return await trial.play()
         finally:
             await trial.clear_away()
@@ -119,28 +117,25 @@ class _Trial:
             self._new_master_at = event.at
             self._replaced.set()
 
-    async def prepare(self) -> None:
-        """
-        Connects. Raises `Refused` if the master is another one by now.
-        """
-        await self._ours.open()
-        now = self._ours.redis.topology.master
-        if now != self._master.address:
-            raise Refused(f"the master is {now} now: ask again", ExitStatus.DEGRADED)
-
     async def play(self) -> Outcome:
         """
         The whole of it, from steady traffic to steady traffic.
         """
+        await self._ours.open()
         self._traffic.start()
         await self._calm()
+        now = self._ours.redis.topology.master
+        if now != self._master.address:
+            raise Refused(f"the master is {now} now: try again", ExitStatus.DEGRADED)
         began = asyncio.get_running_loop().time()
         complaint = await self._replace(self._fault())
         whole_at = None if complaint else await self._whole()
         await self._calm()
         await self._traffic.stop()
         self._say("counting what was written")
-        new = self._ours.redis.topology.master if self._replaced.is_set() else None
+        new = self._ours.redis.topology.master
+        if new == self._master.address:
+            new = None
         evidence = await self._evidence(new)
         return self._outcome(began, new, whole_at, evidence, complaint)
 
@@ -194,6 +189,8 @@ class _Trial:
 
         async def ask(*command: str | int) -> object:
             (reply,) = await self._servers.ask(new, tuple(map(str, command)))
+            if isinstance(reply, Exception):
+                raise reply
             return reply
 
         return await collect(ask, self._ours.prefix, self._traffic.ledger.calls)
@@ -243,5 +240,5 @@ class _Trial:
 
 
 def _shares(tasks: int) -> dict[Kind, int]:
-    each = tasks // MINIMUM_TASKS
+    each = tasks // 5
     return {"sadd": each, "set": each, "hincrby": each, "get": tasks - 3 * each}
