@@ -53,16 +53,16 @@ services() {
     done
 }
 
+# unhealthy SERVICES...: which of them are not, stopped ones included.
 unhealthy() {
-    # shellcheck disable=SC2046 # ids
     docker inspect --format \
         '{{.Name}} {{if .State.Health}}{{.State.Health.Status}}{{else}}{{.State.Status}}{{end}}' \
-        $(compose ps --quiet) | sed -n -E '/ (healthy|running)$/!s/^\/(.*) (.*)$/\1 is \2/p'
+        $(compose ps --all --quiet "$@") | sed -n -E '/ (healthy|running)$/!s/^\/(.*) (.*)$/\1 is \2/p'
 }
 
 wait_until_healthy() {
     deadline=$(($(date +%s) + 120))
-    while others=$(unhealthy) && [ -n "$others" ]; do
+    while others=$(unhealthy "$@") && [ -n "$others" ]; do
         [ "$(date +%s)" -lt "$deadline" ] || die "After two minutes: $others; see \`make logs\`."
         sleep 1
     done
@@ -75,9 +75,8 @@ case $command in
     up)
         find_password up
         wanted=$(services)
-        # shellcheck disable=SC2086 # names
         compose up --detach "$@" $wanted
-        wait_until_healthy
+        wait_until_healthy $wanted
         ;;
     down | logs | ps)
         find_password "$command"

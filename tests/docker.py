@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 from functools import cache
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -74,12 +75,12 @@ def docker(*arguments: str) -> str:
     return run("docker", *arguments)
 
 
-def run(*command: str, env: dict[str, str] | None = None) -> str:
+def run(*command: str, env: dict[str, str] | None = None, cwd: Path | None = None) -> str:
     """
     What the command prints, likewise.
     """
     done = subprocess.run(
-        command, env=env, capture_output=True, text=True, timeout=120, check=False
+        command, env=env, cwd=cwd, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, f"{' '.join(command)}: {done.stderr or done.stdout}"
     return done.stdout.strip()

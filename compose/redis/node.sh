@@ -3,7 +3,6 @@
 set -eu
 umask 077
 
-here=/opt/redis
 secrets=/run/secrets
 
 die() {

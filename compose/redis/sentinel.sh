@@ -15,7 +15,7 @@ protection=$(secret redis_sentinel_password)
 if [ -n "$protection" ]; then protection=$(hash redis_sentinel_password); fi
 {
     default_user "${protection:-nopass}"
-    users "$here/sentinels.acl"
+    users /opt/redis/sentinels.acl
 } >users.acl
 
 auth=$(quoted redis_sentinel_user_password)

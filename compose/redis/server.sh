@@ -15,7 +15,7 @@ fi
 hash=$(hash redis_password)
 {
     default_user "$hash"
-    users "$here/servers.acl"
+    users /opt/redis/servers.acl
 } >users.acl
 
 # A master that restarts without its data would empty its replicas: hence the append-only file.

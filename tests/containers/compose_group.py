@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -36,11 +37,15 @@ PORTS = (6379, 6380, 6381, 26379, 26380, 26381)
 SERVER_PORTS, SENTINEL_PORTS = PORTS[:3], PORTS[3:]
 ADDRESSES = [("127.0.0.1", port) for port in PORTS]
 
-# All of them are set: no `.env` of the developer's has a say.
+# All of them are set: no `.env` of the developer's has a say, nor a secret.
 VARIABLES = dict.fromkeys(
     re.findall(r"\$\{(\w+)", "".join(file.read_text("utf-8") for file in COMPOSE.glob("*.yml"))),
     "",
-)
+) | {
+    "REDIS_PASSWORD": PASSWORD,
+    "REDIS_IMAGE": IMAGE,
+    "REDIS_SECRETS": str(COMPOSE / "redis"),  # where there are none
+}
 
 
 class ComposeGroup:
@@ -65,7 +70,7 @@ class ComposeGroup:
         self.files = files
         self.client = client
         self.admin = admin
-        self.variables = VARIABLES | {"REDIS_PASSWORD": PASSWORD, "REDIS_IMAGE": IMAGE} | variables
+        self.variables = VARIABLES | variables
 
     @property
     def environment(self) -> dict[str, str]:
@@ -165,6 +170,13 @@ def compose_group(group: ComposeGroup, up: Callable[[], object] | None = None) -
     finally:
         group.compose("down", "--volumes", "--timeout", "1")
     assert not group.left()
+
+
+def copy_compose(directory: Path) -> None:
+    """
+    Copies what is in the repository, without the developer's own passwords and keys.
+    """
+    shutil.copytree(COMPOSE, directory, ignore=shutil.ignore_patterns("redis_*password", "tls"))
 
 
 def documented_address_map() -> str:

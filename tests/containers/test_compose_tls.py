@@ -1,5 +1,6 @@
 """
-The group with `docker-compose.tls.yml`, where a client needs a certificate, too.
+The group with `docker-compose.tls.yml`, where a client needs a certificate, and a password for
+the sentinels as well.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from redis.exceptions import AuthenticationError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from sahool_cache import RedisClient, TLSSettings
@@ -21,6 +23,7 @@ from tests.containers.compose_group import (
     FILE,
     PASSWORD,
     PORTS,
+    SENTINEL_PORTS,
     SENTINELS,
     SERVER_PORTS,
     SERVERS,
@@ -31,6 +34,8 @@ from tests.containers.compose_group import (
 from tests.docker import docker, run
 
 pytestmark = pytest.mark.container
+
+SENTINEL_PASSWORD = 'the "sentinels"'
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +54,11 @@ def group(certificates: Path) -> Iterator[ComposeGroup]:
             "REDIS_CERTIFICATES": str(certificates),
             "REDIS_SECRETS_GROUP": str(os.getgid()),
             "REDIS_CLIENT_CERTIFICATES": "yes",
+            "REDIS_SENTINEL_PASSWORD": SENTINEL_PASSWORD,
         },
         client={
             "password": PASSWORD,
+            "sentinel_password": SENTINEL_PASSWORD,
             "tls": TLSSettings(
                 ca_file=client / "ca.crt",
                 cert_file=client / "client.crt",
@@ -104,6 +111,14 @@ def test_a_plain_connection_is_not_served(group: ComposeGroup, port: int) -> Non
 def test_a_client_without_a_certificate_is_not_served(group: ComposeGroup, port: int) -> None:
     with pytest.raises(RedisConnectionError):
         group.ask(port, "PING", ssl_certfile=None, ssl_keyfile=None)
+
+
+@pytest.mark.parametrize("port", SENTINEL_PORTS)
+def test_a_sentinel_asks_for_the_sentinels_password(group: ComposeGroup, port: int) -> None:
+    for password in (None, PASSWORD):
+        with pytest.raises(AuthenticationError):
+            group.ask(port, "PING", username=None, password=password)
+    assert group.ask(port, "PING", username=None, password=SENTINEL_PASSWORD)
 
 
 @pytest.mark.asyncio

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -15,12 +14,12 @@ from redis.exceptions import AuthenticationError, NoPermissionError
 from sahool_cache import RateLimiter, RedisClient
 from tests.containers.compose_group import (
     ADDRESSES,
-    COMPOSE,
     CONTAINERS,
     PORTS,
     SERVERS,
     ComposeGroup,
     compose_group,
+    copy_compose,
 )
 from tests.docker import docker, run
 
@@ -34,7 +33,7 @@ PASSWORDS["default"] = "nobody's"
 @pytest.fixture(scope="module")
 def group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeGroup]:
     directory = tmp_path_factory.mktemp("checkout") / "compose"
-    shutil.copytree(COMPOSE, directory)
+    copy_compose(directory)
     for name, password in PASSWORDS.items():
         file = "redis_password" if name == "default" else f"redis_{name}_password"
         path = directory / "secrets" / file
@@ -54,10 +53,9 @@ def group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeGroup]:
         },
         admin={"username": "sahool-admin", "password": PASSWORDS["admin"]},
     )
-    for name in ("REDIS_DEFAULT_USER", "REDIS_SECRETS_GROUP"):
-        del group.variables[name]  # .env has them
-    group.variables["REDIS_PASSWORD"] = ""
-    group.variables["WITHOUT"] = "redis-exporter prometheus grafana"
+    for name in ("REDIS_DEFAULT_USER", "REDIS_SECRETS_GROUP", "REDIS_SECRETS"):
+        del group.variables[name]  # `.env` and the defaults have a say here
+    group.variables |= {"REDIS_PASSWORD": "", "WITHOUT": "redis-exporter prometheus grafana"}
     with compose_group(group, lambda: run(f"{directory}/group.sh", "up", env=group.environment)):
         yield group
 
