@@ -1,5 +1,6 @@
 """
-`compose/test-failover.sh` on the real group: a container is stopped, or nothing is.
+`compose/test-failover.sh` on a group that lets nobody in by mistake: a container is stopped, or
+nothing is.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.containers.compose_group import SERVERS
-from tests.containers.scripts import Scripts, scripts
+from tests.containers.scripts import Scripts, locked_scripts
 from tests.docker import docker
 
 pytestmark = [pytest.mark.container, pytest.mark.slow]
@@ -21,7 +22,7 @@ SCRIPT = "test-failover.sh"
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scripts]:
-    with scripts(tmp_path_factory.mktemp("checkout")) as run:
+    with locked_scripts(tmp_path_factory.mktemp("checkout")) as run:
         yield run
 
 
@@ -36,6 +37,11 @@ def measured(run: Scripts, *options: str) -> dict[str, Any]:
 
 def states() -> set[str]:
     return set(docker("inspect", "--format", "{{.State.Status}}", *SERVERS).splitlines())
+
+
+def test_health_is_asked_with_the_groups_own_secrets(run: Scripts) -> None:
+    done = run("health-check.sh")
+    assert (done.returncode, done.stdout.splitlines()[0]) == (0, "✓ healthy"), done.stderr
 
 
 def test_the_masters_container_is_stopped_and_started_again(run: Scripts) -> None:

@@ -18,7 +18,7 @@ from sahool_cache.cli.traffic.target import Ours
 from sahool_cache.cli.traffic.traffic import Traffic
 from sahool_cache.events import Event
 from tests.containers.compose_group import CONTAINERS
-from tests.containers.scripts import Scripts, scripts
+from tests.containers.scripts import Scripts, open_scripts
 from tests.docker import IMAGE, docker, has_image
 
 pytestmark = [pytest.mark.container, pytest.mark.slow]
@@ -28,12 +28,6 @@ SCRIPT = "rolling-upgrade.sh"
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scripts]:
-    with scripts(tmp_path_factory.mktemp("checkout")) as run:
-        yield run
-
-
-@pytest.fixture
 def another_image() -> Iterator[str]:
     """
     Valkey, where it reads what the servers wrote that it replaces, or else the same image by
@@ -49,6 +43,15 @@ def another_image() -> Iterator[str]:
     docker("rm", container)
     yield name
     docker("rmi", name)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, another_image: str) -> Iterator[Scripts]:
+    """
+    They end before the other image does, which their containers have by then.
+    """
+    with open_scripts(tmp_path_factory.mktemp("checkout")) as run:
+        yield run
 
 
 class Silent:
