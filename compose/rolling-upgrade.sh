@@ -57,10 +57,12 @@ redis() {
         REDISCLI_AUTH=$(password redis_admin_password)
         export REDISCLI_AUTH
         cli=$(program cli)
+        port=$1
+        shift
         if [ "${REDIS_TLS:-}" = yes ]; then
             set -- --tls --cacert /tls/ca.crt --cert /tls/server.crt --key /tls/server.key "$@"
         fi
-        "$cli" --user sahool-admin --no-auth-warning -p "$@"' sh "$@"
+        "$cli" --user sahool-admin --no-auth-warning -p "$port" "$@"' sh "$@"
 }
 
 upgrade() {

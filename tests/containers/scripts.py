@@ -97,7 +97,7 @@ def locked_scripts(checkout: Path) -> Iterator[Scripts]:
     run(str(directory / "make-certificates.sh"), env=group.environment | said)
     group.variables |= said
     with compose_group(group):
-        for name in said:
-            group.variables[name] = ""
+        for name in said:  # set to nothing, they would hide what stands in the `.env`
+            del group.variables[name]
         yield Scripts(group)
         group.variables |= said
