@@ -31,7 +31,10 @@ Within = Annotated[
     ),
 ]
 Prefix = Annotated[
-    str, typer.Option("--prefix", metavar="TEXT", help="What its keys begin with: see ACL rules.")
+    str,
+    typer.Option(
+        "--prefix", metavar="TEXT", help="What its keys begin with; an ACL may ask for another."
+    ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 

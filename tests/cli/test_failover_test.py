@@ -22,8 +22,11 @@ import pytest
 
 from sahool_cache.address import Address
 from sahool_cache.cli import main
+from sahool_cache.cli.answer import Refused
+from sahool_cache.cli.exit_status import ExitStatus
+from sahool_cache.cli.failover import readiness
 from sahool_cache.cli.failover.fault import filled
-from sahool_cache.cli.failover.readiness import Master
+from sahool_cache.cli.failover.readiness import Master, ready_master
 from sahool_cache.cli.failover.report import Bounds, report
 from sahool_cache.cli.failover.trial import Outcome
 from sahool_cache.embedded import EmbeddedSentinel, Node
@@ -229,6 +232,7 @@ def test_a_crash_is_measured_and_the_old_master_comes_back(cli: Cli, tmp_path: P
                 *("failover-test", "--yes", "--json", "--seconds", "0.5"),
                 *("--stop", crashes.stop, "--start", crashes.start),
                 settings=group.settings,
+                REDIS_COMMAND_TIMEOUT="30",
             )
             told = json.loads(done.stdout)
             assert (done.returncode, told["problems"]) == (0, []), done.stderr
@@ -288,25 +292,24 @@ async def anyone_is_master(group: EmbeddedSentinel) -> Node:
             await asyncio.sleep(0.1)
 
 
-def test_a_group_that_could_not_fail_over_is_left_alone(cli: Cli) -> None:
+def test_a_group_that_could_not_fail_over_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "_WITHIN", 1.0)
     settings = {"replica-priority": 0}
     group = EmbeddedSentinel(sentinel_debug=QUICK, server_config=settings, down_after=30)
+
+    def refusal(status: ExitStatus) -> str:
+        with pytest.raises(Refused) as raised:
+            asyncio.run(ready_master(group.settings))
+        assert raised.value.status is status
+        return str(raised.value)
+
     with opened(group):
-        master = group.master
-
-        def refusal(status: int) -> str:
-            done = cli("failover-test", "--yes", settings=group.settings)
-            assert (done.returncode, done.stdout) == (status, "")
-            assert group.master is master
-            return done.stderr
-
-        assert "no replica that may be promoted" in refusal(1)
+        assert "no replica that may be promoted" in refusal(ExitStatus.DEGRADED)
         asyncio.run(group.kill(group.replicas[0]))
-        assert f"replica {group.replicas[0].address} is not fit" in refusal(1)
-        asyncio.run(group.kill(master))
-        for sentinel in group.sentinels:
-            asyncio.run(group.kill(sentinel))
-        assert "master is not known" in refusal(2)
+        assert f"replica {group.replicas[0].address} is not fit" in refusal(ExitStatus.DEGRADED)
+        for node in (group.master, *group.sentinels):
+            asyncio.run(group.kill(node))
+        assert "master is not known" in refusal(ExitStatus.DOWN)
 
 
 def test_placeholders_are_words_of_their_own_to_the_shell() -> None:

@@ -102,10 +102,8 @@ async def _measured(
     size: int,
     batch: int,
 ) -> dict[str, Figures]:
-    keys = [
-        f"{prefix}:bench:{uuid4().hex[:8]}:{number}"
-        for number in range(max(1, min(KEYS, KEPT_BYTES // size)))
-    ]
+    own = f"{prefix}:bench:{uuid4().hex[:8]}"
+    keys = [f"{own}:{number}" for number in range(min(KEYS, KEPT_BYTES // size))]
     async with RedisClient(settings) as redis:
         await redis.wait_ready()
         try:
