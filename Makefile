@@ -57,8 +57,8 @@ bench: $(BENCH_READY) $(NODE_READY) ## Ours against its peers, into build/bench;
 bench-check: $(BENCH_READY) $(NODE_READY) ## The same, and it fails when a bar is missed
 	@$(PY) -m tests.benchmarks table recipes memory profile --check $(ARGS)
 
-containers: $(DEV_READY) ## The tests that need Docker; REDIS_IMAGE names the image, nothing is pulled
-	@SAHOOL_REQUIRE_CONTAINERS=1 $(PY) -m pytest -m container $(ARGS)
+containers: $(DEV_READY) ## The tests that need Docker or Prometheus; REDIS_IMAGE names the image, nothing is pulled
+	@SAHOOL_REQUIRE_CONTAINERS=1 $(PY) -m pytest -m "container or monitoring" $(ARGS)
 
 up: ## Start the compose group, and wait until it is healthy; WITHOUT="grafana" leaves services out
 	@compose/group.sh up $(ARGS)
@@ -89,7 +89,7 @@ check: lint type test ## What must pass before a change lands: lint, type, test
 pins: $(DEV_READY) ## Renew requirements-dev.txt: the newest releases that pyproject.toml allows
 	@$(PIP) uv
 	@$(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
-		--only-binary :all: --extra cli --extra embedded --group dev \
+		--only-binary :all: --extra cli --extra embedded --extra prometheus --group dev \
 		--custom-compile-command "make pins" --output-file $(PINS) pyproject.toml
 	@$(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 		--only-binary :all: --group bench --constraint $(PINS) \

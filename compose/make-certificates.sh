@@ -79,5 +79,6 @@ server redis-replica-2 13
 server redis-sentinel-1 21
 server redis-sentinel-2 22
 server redis-sentinel-3 23
+certificate redis-exporter client clientAuth DNS:redis-exporter "$readers"
 certificate client client clientAuth DNS:sahool-redis-client
 echo "$(pwd): valid for $days days; clients trust ca.crt"

@@ -17,6 +17,7 @@ from redis._parsers.helpers import get_response_callbacks  # type: ignore[attr-d
 
 from sahool_cache import health
 from sahool_cache.companion import C, Companions
+from sahool_cache.connection.login import Provider
 from sahool_cache.errors import ClientClosedError
 from sahool_cache.incident import Incident
 from sahool_cache.near_cache import NearCache
@@ -28,8 +29,9 @@ from sahool_cache.scope import Scope
 from sahool_cache.settings import RedisSettings, near_cache_limits
 from sahool_cache.view import View
 from sahool_cache.wiring.chain import Chain
-from sahool_cache.wiring.dialling import Dialler, NetworkDialler
+from sahool_cache.wiring.dialling import Dialler, NetworkDialler, check_providers
 from sahool_cache.wiring.options import CallOptions
+from sahool_cache.wiring.reauthentication import Reauthentication
 
 __all__ = ["RedisClient"]
 
@@ -43,12 +45,16 @@ class RedisClient(View):
 
     ``async with RedisClient(settings) as redis:`` opens and closes it. One client serves one
     event loop; after a fork, or once its loop has ended, it starts afresh on the next one.
+    A `credential_provider` takes the place of the password: one of redis-py's, or a callable,
+    async or not, that returns a password or (name, password); asked at every new connection.
     """
 
     def __init__(
         self,
         settings: RedisSettings | None = None,
         *,
+        credential_provider: Provider | None = None,
+        sentinel_credential_provider: Provider | None = None,
         observers: Iterable[Observer] = (),
         dialler: Dialler | None = None,
         random: Random | None = None,
@@ -56,8 +62,11 @@ class RedisClient(View):
         self.settings = settings if settings is not None else RedisSettings.from_env()
         if not isinstance(self.settings, RedisSettings):
             raise TypeError("pass RedisSettings, or use RedisClient.from_url(...)")
+        self._providers = (credential_provider, sentinel_credential_provider)
+        check_providers(self.settings, self._providers)
         self.chain: Chain | None = None
         self.near_cache: NearCache | None = None
+        self._reauthentication: Reauthentication | None = None
         self.decode_responses = self.settings.decode_responses
         self.response_callbacks = dict(
             get_response_callbacks(user_protocol=None, legacy_responses=True)
@@ -79,19 +88,40 @@ class RedisClient(View):
         super().__init__(self, options, default=options)
 
     @classmethod
-    def from_url(cls, url: str, **overrides: Any) -> Self:
+    def from_url(
+        cls,
+        url: str,
+        *,
+        credential_provider: Provider | None = None,
+        sentinel_credential_provider: Provider | None = None,
+        **overrides: Any,
+    ) -> Self:
         """
         A client for ``redis+sentinel://user:password@host:26379,host2/master-name/0?...``;
         ``rediss+sentinel://`` is TLS. Raises `ValueError` that names what is wrong.
         """
-        return cls(RedisSettings.from_url(url, **overrides))
+        return cls(
+            RedisSettings.from_url(url, **overrides),
+            credential_provider=credential_provider,
+            sentinel_credential_provider=sentinel_credential_provider,
+        )
 
     @classmethod
-    def from_env(cls, **overrides: Any) -> Self:
+    def from_env(
+        cls,
+        *,
+        credential_provider: Provider | None = None,
+        sentinel_credential_provider: Provider | None = None,
+        **overrides: Any,
+    ) -> Self:
         """
         A client for what the ``REDIS_*`` variables and a ``.env`` file say.
         """
-        return cls(RedisSettings.from_env(**overrides))
+        return cls(
+            RedisSettings.from_env(**overrides),
+            credential_provider=credential_provider,
+            sentinel_credential_provider=sentinel_credential_provider,
+        )
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "not open"
@@ -154,9 +184,13 @@ class RedisClient(View):
                 "or let get_redis_client() do so"
             )
         self.chain = self.near_cache = self._supervisor = self._settled = None
+        self._reauthentication = None
 
     def _start(self) -> Chain:
-        dialler = self._dialler or NetworkDialler(self.settings)
+        tell = self._events.tell
+        dialler = self._dialler or NetworkDialler(
+            self.settings, providers=self._providers, random=self._random, tell=tell
+        )
         chain = Chain(
             self.settings,
             dialler,
@@ -166,6 +200,9 @@ class RedisClient(View):
         )
         self._pid = os.getpid()
         self.chain = chain
+        if isinstance(dialler, NetworkDialler):
+            self._reauthentication = Reauthentication(chain.fleet, dialler.logins, tell)
+            chain.fleet.run_beside(self._reauthentication.run, name="sahool_cache.credentials")
         limits = near_cache_limits(self.settings.near_cache)
         if limits is not None:
             chain.own_writes = self.near_cache = NearCache(
@@ -206,6 +243,7 @@ class RedisClient(View):
     async def _end(self) -> None:
         self._closed = True
         chain, self.chain, self.near_cache = self.chain, None, None
+        self._reauthentication = None
         supervisor, self._supervisor = self._supervisor, None
         settled, self._settled = self._settled, None
         self._events.end_streams()
@@ -233,6 +271,16 @@ class RedisClient(View):
         deadline = Deadline(self.settings.command_timeout if timeout is None else timeout)
         chain = await self.ready()
         await chain.servers.until_ready(deadline)
+
+    async def reauthenticate(self) -> bool:
+        """
+        Asks for the credentials and logs live connections in again with them, without disturbing
+        what goes over them; whether all have taken them. Those that have not stay as they are, and
+        it is tried again. Exclusive connections are made anew when they are next needed.
+        """
+        await self.ready()
+        renewal = self._reauthentication
+        return renewal is None or await renewal.now()
 
     @property
     def topology(self) -> Topology:
@@ -294,11 +342,12 @@ class RedisClient(View):
 
     def stats(self) -> health.ClientStats:
         """
-        The client's figures now; no I/O.
+        The client's figures now; no I/O. May be called from any thread.
         """
-        if self.chain is None:
-            return health.no_stats(self.topology)
-        return health.client_stats(self.chain, self.near_cache)
+        chain = self.chain  # read once: the loop's thread may close it meanwhile
+        if chain is None:
+            return health.no_stats(Topology(sentinels=self.settings.sentinels))
+        return health.client_stats(chain, self.near_cache)
 
     async def health_check(self) -> dict[str, Any]:
         """

@@ -10,6 +10,9 @@ from sahool_cache.address import Address
 
 __all__ = [
     "BreakerChanged",
+    "CertificatesRefused",
+    "CredentialsRefused",
+    "CredentialsRenewed",
     "Event",
     "FenceLifted",
     "FenceRaised",
@@ -170,6 +173,37 @@ class RightMissing(Event):
 
     right: str
     costs: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialsRenewed(Event):
+    """
+    Live connections have logged in again `on` ``data`` servers, or on sentinels (``sentinel``).
+    """
+
+    on: str
+    connections: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialsRefused(Event):
+    """
+    New credentials could not be had, or live connections could not log in with them: these stay
+    as they are, and it is tried again.
+    """
+
+    on: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificatesRefused(Event):
+    """
+    The TLS files have changed and cannot be used: what was read before goes on.
+    """
+
+    on: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

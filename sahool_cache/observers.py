@@ -7,12 +7,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 from weakref import WeakSet
 
 from sahool_cache.address import Address
 from sahool_cache.events import (
     BreakerChanged,
+    CertificatesRefused,
+    CredentialsRefused,
     Event,
     MasterChanged,
     RightMissing,
@@ -35,7 +37,9 @@ class Observer(Protocol):
         ...
 
 
-_WARNINGS = (BreakerChanged, RightMissing, SentinelDown)
+_WARNINGS = (
+    BreakerChanged, CertificatesRefused, CredentialsRefused, RightMissing, SentinelDown,
+)  # fmt: skip
 
 
 class LoggingObserver:
@@ -112,6 +116,12 @@ class Events:
         for stream in tuple(self._streams):
             stream.on_event(None)
         self._streams.clear()
+
+    def tell(self, kind: type[Event], **facts: Any) -> None:
+        """
+        Tells everybody a fact of this moment.
+        """
+        self.emit(kind(at=asyncio.get_running_loop().time(), **facts))
 
     def emit(self, event: Event) -> None:
         """

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests import docker
+from tests.monitoring import programs
 
-LONGER = {"slow": 300, "container": 300}
+LONGER = {"slow": 300, "container": 300, "monitoring": 300}
 """Seconds for the tests that carry a marker; pyproject.toml has the limit of all others."""
 
 
@@ -26,6 +27,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("container") and (missing := docker.missing()):
         docker.cannot_run(missing)
+    if item.get_closest_marker("monitoring") and (missing := programs.missing()):
+        programs.cannot_run(missing)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -33,6 +36,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     skipped = terminalreporter.getreports("skipped")
     if any("container" in report.keywords for report in skipped) and (missing := docker.missing()):
         terminalreporter.write_line(f"Container tests skipped: {missing}")
+    if any("monitoring" in each.keywords for each in skipped) and (missing := programs.missing()):
+        terminalreporter.write_line(f"Monitoring tests skipped: {missing}")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -32,7 +32,7 @@ from tests.house import (
 FLOORS = (
     ("address", "background", "companion", "errors"),
     ("events", "incident"),
-    ("commands", "observers", "recorder", "settings"),
+    ("commands", "observers", "recorder", "rights", "settings"),
     ("connection", "policy", "routing"),
     ("wiring",),
     ("near_cache",),
@@ -82,6 +82,7 @@ DOORS: dict[str, tuple[str, ...]] = {
         *(
             "connection/",
             "wiring/dialling.py",
+            "wiring/reauthentication.py",
             "caller.py",
             "quick_set.py",
             "replica_reads.py",
@@ -106,18 +107,23 @@ FUNCTION_LINES = 60
 # "path" or "path:function" -> (its own limit of lines, why it is better long).
 LONGER: dict[str, tuple[int, str]] = {
     "caller.py": (310, "the quick way of a call, and all that it may have to give way to"),
-    "client.py": (320, "all that a client is asked for by its name"),
+    "client.py": (370, "all that a client is asked for by its name"),
     "commands.py": (355, "one table; cutting it in two would make two places to look"),
     "connection/lane.py": (360, "the queue and all that may happen to it: one invariant, one file"),
-    "connection/node.py": (330, "one server, whole: every way in which its connections end"),
+    "connection/node.py": (360, "one server, whole: every way in which its connections end"),
     "routing/watcher.py": (340, "what the task believes and does, in one place to read"),
-    "wiring/fleet.py": (390, "every reaction to a change of the group, in one place to read"),
+    "settings/model.py": (330, "every setting, in one place to look"),
+    "wiring/fleet.py": (405, "every reaction to a change of the group, in one place to read"),
 }
 
 # path -> where Redis itself demands the word there. `use_slave` is allowed everywhere.
 SLAVE: dict[str, str] = {
     "cli/failover/fault.py": "an error code of SENTINEL FAILOVER",
     "cli/failover/readiness.py": "a field of SENTINEL REPLICAS",
+    "cli/status/details.py": "fields of INFO",
+    "cli/survey.py": "fields of INFO",
+    "cli/topology.py": "a flag in SENTINEL's replies",
+    "cli/restore/restoring.py": "a field of INFO",
     "client.py": "a key of get_sentinel_info(), which the users have today",
     "health.py": "a key of get_sentinel_info(), which the users have today",
     "commands.py": "names of the server's commands",

@@ -12,6 +12,8 @@ if [ "${REDIS_TLS:-}" = yes ]; then
 fi
 
 if [ -z "${MASTER_NAME:-}" ]; then
+    reply=$("$cli" "$@" PING)
+    [ "$reply" = PONG ] || die "$reply"  # INFO answers while data are loaded, too
     reply=$("$cli" "$@" INFO replication)
     case $reply in *role:master* | *master_link_status:up*) ;; *) die "$reply" ;; esac
 else

@@ -18,7 +18,8 @@ hash=$(hash redis_password)
     users /opt/redis/servers.acl
 } >users.acl
 
-# A master that restarts without its data would empty its replicas: hence the append-only file.
+# A master that restarts without its data would empty its replicas: hence the append-only file. It
+# takes no write until a replica is in sync, so it does not wait 5 s for others to copy together.
 auth=$(quoted redis_replication_password)
 {
     listen 6379

@@ -5,10 +5,11 @@ What a command found: told to a person, or to a program as one JSON document.
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import sys
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Coroutine
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from sahool_cache.cli.escapes import printable
 from sahool_cache.cli.exit_status import ExitStatus
 from sahool_cache.connection.faults import DialFailed, LaneLost
 
@@ -37,12 +39,14 @@ _MARKS = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """
-    The exit status, the JSON document, and what a person reads instead.
+    The exit status, the JSON document, and what a person reads instead; what `aside` says goes to
+    stderr, for `told` may be piped.
     """
 
     document: Any
     told: RenderableType
     status: ExitStatus = ExitStatus.OK
+    aside: str | None = None
 
 
 class Refused(Exception):
@@ -67,6 +71,8 @@ def conclude(work: Coroutine[Any, Any, Answer], *, as_json: bool) -> int:
         print(_json(answer.document))
     else:
         screen().print(answer.told)
+        if answer.aside is not None:
+            print(answer.aside, file=sys.stderr)
     return answer.status
 
 
@@ -77,7 +83,7 @@ def _failed(error: Exception, *, as_json: bool) -> int:
     status = ExitStatus.USAGE if refused else ExitStatus.DOWN
     if isinstance(error, Refused):
         status = error.status
-    told = str(error) or type(error).__name__
+    told = printable(error) or type(error).__name__
     if as_json:
         print(_json({"error": told, "kind": type(error).__name__}))
     else:
@@ -86,7 +92,11 @@ def _failed(error: Exception, *, as_json: bool) -> int:
 
 
 def _json(document: Any) -> str:
-    return msgspec.json.format(msgspec.json.encode(document)).decode()
+    text = msgspec.json.format(msgspec.json.encode(document)).decode()
+    # What does not print stands in strings only, and a terminal may obey it.
+    return "".join(
+        char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text
+    )
 
 
 def ask(question: str, *, yes: bool) -> None:
@@ -98,16 +108,11 @@ def ask(question: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise typer.BadParameter(f"{question} Nobody is there to be asked: pass --yes.")
-    with _interruptible():
-        typer.confirm(question, abort=True, err=True)
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    # asyncio would note a first Ctrl-C for its loop, and the question would go on waiting.
+    # An event loop takes Ctrl-C to itself, and does not come to it before the answer.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        yield
+        with redirect_stdout(sys.stderr):  # Typer writes a blank there all the same
+            typer.confirm(question, abort=True, err=True)
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -28,3 +28,6 @@ class ExitStatus(IntEnum):
 
     INTERRUPTED = 130
     """Ended by Ctrl-C."""
+
+    PIPE_CLOSED = 141
+    """Whoever read the output has gone, as in ``| head``."""

@@ -12,6 +12,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from sahool_cache.cli.answer import Answer, conclude, mark
+from sahool_cache.cli.escapes import printable
 from sahool_cache.cli.exit_status import ExitStatus
 from sahool_cache.cli.options import AsJson, Url, Within, group_settings
 from sahool_cache.client import RedisClient
@@ -70,27 +71,26 @@ def shown(found: dict[str, Any]) -> RenderableType:
     The result of a health check, a line to each finding.
     """
     lines = [Text.assemble(mark(status), " ", words) for status, words in findings(found)]
-    return Group(*lines, *([Text(found["why"])] if "why" in found else []))
+    return Group(*lines, *([Text(printable(found["why"]))] if "why" in found else []))
 
 
 def findings(found: dict[str, Any]) -> Iterator[tuple[ExitStatus, str]]:
     """
-    Each finding of a health check, the verdict first.
+    The findings of a health check, and how good or bad each is; the verdict is the first.
     """
     checks = found["checks"]
     yield STATUS[found["status"]], found["status"]
-    alive, master = checks["master_ping"], checks["master"]
-    named = f"master {master}" if master else "master"
-    said = "answers" if alive else "does not answer" if master else "is not known"
-    yield _or_down(alive), f"{named} {said}"
+    alive = checks["master_ping"]
+    said = "answers" if alive else "does not answer" if checks["master"] else "is not known"
+    yield _or_down(alive), " ".join(filter(None, ("master", checks["master"], said)))
     breaker = checks["circuit_breaker"]
     yield _or_degraded(breaker == "closed"), f"its circuit breaker is {breaker}"
     if checks["provisional"]:
         yield ExitStatus.DEGRADED, "a failover is under way"
     sentinels = checks["sentinels"]
     all_answer = sentinels["answering"] == sentinels["known"] and sentinels["has_quorum"]
-    answering = f"{sentinels['answering']} of {sentinels['known']} sentinels answer"
-    yield _or_degraded(all_answer), f"{answering}, the quorum is {sentinels['quorum']}"
+    words = f"{sentinels['answering']} of {sentinels['known']} sentinels answer"
+    yield _or_degraded(all_answer), f"{words}, the quorum is {sentinels['quorum']}"
     for replica in checks["replicas"]:
         fit, lag = replica["in_rotation"], replica["lag"]
         behind = "" if lag is None else f", {lag:.1f} s behind"

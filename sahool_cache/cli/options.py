@@ -11,7 +11,16 @@ from pydantic import ValidationError
 
 from sahool_cache.settings import RedisSettings
 
-__all__ = ["AsJson", "Prefix", "Url", "Within", "Yes", "group_settings"]
+__all__ = [
+    "AsJson",
+    "Database",
+    "Prefix",
+    "Url",
+    "Within",
+    "Yes",
+    "data_settings",
+    "group_settings",
+]
 
 Url = Annotated[
     str | None,
@@ -29,6 +38,10 @@ Within = Annotated[
     typer.Option(
         "--within", metavar="SECONDS", min=0.1, max=600, help="How long the group has to be well."
     ),
+]
+Database = Annotated[
+    int | None,
+    typer.Option("--db", min=0, help="Number of the database.", show_default=False),
 ]
 Prefix = Annotated[
     str,
@@ -51,6 +64,14 @@ def group_settings(url: str | None, **overrides: Any) -> RedisSettings:
         raise typer.BadParameter("; ".join(map(_told, wrong.errors()))) from None
     except ValueError as wrong:
         raise typer.BadParameter(str(wrong)) from None
+
+
+def data_settings(url: str | None, db: int | None) -> RedisSettings:
+    """
+    The same for commands that look at data: bytes, and another database if there is one given.
+    """
+    chosen = {} if db is None else {"db": db}
+    return group_settings(url, decode_responses=False, **chosen)
 
 
 def _told(error: Any) -> str:

@@ -5,7 +5,7 @@ The servers of a group one by one, past the client's own judgement of them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Self
 
 from sahool_cache.address import Address
@@ -73,10 +73,27 @@ class Servers:
         The same of a sentinel.
         """
         async with asyncio.timeout(self._timeout):
-            channel = self._sentinels.get(sentinel)
-            if channel is None:
-                channel = self._sentinels[sentinel] = await self._dialler.sentinel(sentinel)
-            return [_decoded(reply) for reply in await channel.ask(commands)]
+            channel = await self._channel(sentinel)
+            try:
+                return [_decoded(reply) for reply in await channel.ask(commands)]
+            except BaseException:  # it is lost, or owes a reply: the next question gets a new one
+                channel.abort("not asked again")
+                self._sentinels.pop(sentinel, None)
+                raise
+
+    async def listen(self, sentinel: Address, heard: Callable[[str, str], None]) -> None:
+        """
+        Calls ``heard(event, text)`` for each event of that sentinel, from now on; raises
+        redis-py's `ResponseError` where the ACL forbids it.
+        """
+        async with asyncio.timeout(self._timeout):
+            await (await self._channel(sentinel)).listen(heard)
+
+    async def _channel(self, sentinel: Address) -> Channel:
+        channel = self._sentinels.get(sentinel)
+        if channel is None:
+            channel = self._sentinels[sentinel] = await self._dialler.sentinel(sentinel)
+        return channel
 
     async def ask_each(
         self, servers: Iterable[Address], *commands: Command

@@ -11,6 +11,7 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from sahool_cache.connection.faults import LaneLost
+from sahool_cache.connection.handshake import ManagedConnection
 from sahool_cache.connection.lane import Lane
 from sahool_cache.connection.packing import pack
 from sahool_cache.connection.pool import ExclusivePool
@@ -128,23 +129,25 @@ class Committer:
     async def _run(self) -> None:
         fault: Exception = LaneLost("the client was closed", sent=False)
         try:
-            connection = await self._pool.borrow()
-            try:
-                while self._waiting:
-                    if connection.lane is None or connection.role != "master":
-                        connection.cut()
-                        raise LaneLost("no master any more", sent=False)
-                    together, self._waiting = self._waiting, []
-                    await self._commit(
-                        connection.lane, [each for each in together if not each.done.done()]
-                    )
-            finally:
-                self._pool.give_back(connection)
+            while self._waiting:
+                connection = await self._pool.borrow()
+                try:
+                    while self._waiting and not connection.spent:
+                        await self._commit_next(connection)
+                finally:
+                    self._pool.give_back(connection)
         except Exception as error:  # noqa: BLE001  # whatever it was, it is for those who wait
             fault = error
         finally:
             self._running = False
             self._fail(fault)
+
+    async def _commit_next(self, connection: ManagedConnection) -> None:
+        if connection.lane is None or connection.role != "master":
+            connection.cut()
+            raise LaneLost("no master any more", sent=False)
+        together, self._waiting = self._waiting, []
+        await self._commit(connection.lane, [each for each in together if not each.done.done()])
 
     async def _commit(self, lane: Lane, together: list[Commit]) -> None:
         for commit in together:

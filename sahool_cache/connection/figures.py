@@ -16,7 +16,8 @@ __all__ = ["LaneOptions", "NodeStats"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneOptions:
     """
-    What every lane of a client has in common; seconds. `on_push` hears what nobody asked for.
+    What every lane of a client has in common; seconds. `on_push` hears what nobody asked for;
+    a lane is replaced before it is of `max_age`.
     """
 
     count: int = 1
@@ -24,6 +25,7 @@ class LaneOptions:
     quiet_after: float = 0.2
     silence_limit: float = 5.0
     decode: bool = False
+    max_age: float | None = None
     on_push: Callable[[list[Any]], None] | None = None
 
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from typing import Any
 
 from redis import exceptions as redis_errors
@@ -14,8 +15,11 @@ from redis._parsers.encoders import Encoder
 from redis.asyncio.connection import Connection
 from redis.asyncio.sentinel import SentinelManagedConnection
 
+from sahool_cache.connection.certificates import Certificates
 from sahool_cache.connection.faults import DialFailed, judge
 from sahool_cache.connection.lane import Lane
+from sahool_cache.connection.login import CredentialsMissing, Login
+from sahool_cache.connection.packing import pack
 from sahool_cache.errors import Verdict
 
 __all__ = ["ManagedConnection", "greet"]
@@ -26,15 +30,31 @@ class ManagedConnection(SentinelManagedConnection):
     One connection; its pool names the address, its greeting the role.
 
     `role` is ``master``, ``replica`` or ``sentinel`` as HELLO said, which costs no round trip
-    of its own and which no ACL forbids.
+    of its own and which no ACL forbids. `introduction` are commands that tell the server who we
+    are: refused ones cost nothing else, and `on_missing(right)` hears of those that an ACL refuses.
+    `lifetime()` is how many seconds a new connection may live.
     """
 
     def __init__(
-        self, *, tls: ssl.SSLContext | None = None, settings: str = "", **options: Any
+        self,
+        *,
+        login: Login,
+        tls: Certificates | None = None,
+        settings: str = "",
+        introduction: Sequence[tuple[str, ...]] = (),
+        lifetime: Callable[[], float] = lambda: inf,
+        on_missing: Callable[[str], None] = lambda _right: None,
+        **options: Any,
     ) -> None:
-        super().__init__(**options)
+        super().__init__(credential_provider=login, driver_info=None, **options)
+        self.login = login
         self.tls = tls
         self.settings = settings  # what the names of its settings begin with
+        self._introduction = introduction
+        self._lifetime = lifetime
+        self._on_missing = on_missing
+        self._version = login.version
+        self._ends_at = inf
         self.reached = False
         self.evicted = False
         self.role: str | None = None
@@ -42,9 +62,17 @@ class ManagedConnection(SentinelManagedConnection):
         self.lane: Lane | None = None
 
     def _connection_arguments(self) -> Mapping[str, Any]:
-        # One TLS context for all: building one costs 19 ms of a blocked event loop.
         arguments = dict(super()._connection_arguments())
-        return arguments | {"ssl": self.tls} if self.tls else arguments
+        return arguments | {"ssl": self.tls.context()} if self.tls is not None else arguments
+
+    @property
+    def spent(self) -> bool:
+        """
+        Whether it should not be lent any more: too old, or logged in with old credentials.
+        """
+        if self._version != self.login.version:
+            return True
+        return self._ends_at < inf and self._ends_at <= asyncio.get_running_loop().time()
 
     async def connect_to(self, address: tuple[str, int]) -> None:
         """
@@ -52,7 +80,24 @@ class ManagedConnection(SentinelManagedConnection):
         """
         self.role = self.client_id = None
         self.reached = self.evicted = False
+        self._version = self.login.version
         await super().connect_to(address)
+        self._ends_at = asyncio.get_running_loop().time() + self._lifetime()
+        await self._introduce()
+
+    async def _introduce(self) -> None:
+        # redis-py gives a connection up whose name is refused, and does not say of what else was.
+        if self._introduction:
+            await self.send_packed_command(
+                b"".join(map(pack, self._introduction)), check_health=False
+            )
+        for words in self._introduction:
+            try:
+                await self.read_response()
+            except redis_errors.NoPermissionError:
+                self._on_missing(" ".join(words[:2]))
+            except redis_errors.ResponseError:  # the server is older than the command
+                pass
 
     async def _connect(self) -> None:
         await super()._connect()
@@ -137,10 +182,10 @@ def _dial_failed(connection: ManagedConnection, error: Exception, timeout: float
             hint = f"; does it speak TLS? check the setting `{name}tls`"
             return DialFailed(f"no TLS handshake within {timeout:g} s{hint}")
         return DialFailed(f"no greeting within {timeout:g} s")
-    if isinstance(error, redis_errors.BusyLoadingError):
+    if isinstance(error, redis_errors.BusyLoadingError | CredentialsMissing):
         return DialFailed(said)
     if isinstance(error, redis_errors.AuthenticationError):
-        hint = f"check the settings `{name}username` and `{name}password`"
+        hint = connection.login.hint
         return DialFailed(f"login refused ({said}); {hint}", permanent=True, login=True)
     if tls is not None:
         hint = f"check the setting `{name}tls`"

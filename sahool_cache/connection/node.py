@@ -15,6 +15,7 @@ from sahool_cache.connection.figures import LaneOptions, NodeStats
 from sahool_cache.connection.lane import Lane
 from sahool_cache.connection.packing import pack
 from sahool_cache.connection.pool import ExclusivePool
+from sahool_cache.connection.turnover import Turnover
 from sahool_cache.connection.wire import Wire
 
 __all__ = ["Node", "lightest"]
@@ -69,6 +70,7 @@ class Node:
         self._nudged = asyncio.Event()
         self._dialling: asyncio.Timeout | None = None
         self._changed: list[asyncio.Future[None]] = []
+        self.turnover = Turnover(options.max_age, random)
 
     def __repr__(self) -> str:
         state = "up" if self.lanes else "down"
@@ -87,6 +89,16 @@ class Node:
         Whether replies are due and the server is silent.
         """
         return any(lane.quiet for lane in self.lanes)
+
+    @property
+    def in_flight(self) -> int:
+        """
+        How many replies it owes, exclusive connections aside.
+        """
+        return sum(lane.in_flight for lane in self._all_lanes())
+
+    def _all_lanes(self) -> tuple[Lane, ...]:
+        return (*self.lanes, *self.turnover.leaving)
 
     def pick(self) -> Lane | None:
         """
@@ -108,8 +120,11 @@ class Node:
         rested = False
         while not self.closed:
             self._nudged.clear()
-            if len(self.lanes) >= self._options.count:
-                await self._nudged.wait()
+            self.turnover.cut_drained()
+            if self.pool is not None:
+                self.pool.cut_spent()
+            if len(self.lanes) >= self._options.count and not self.turnover.due(self.lanes):
+                await self._pause(self.turnover.pause(self.lanes))
                 continue
             hold = self._may_dial()
             if hold == 0 and not rested:
@@ -150,7 +165,7 @@ class Node:
         except (DialFailed, OSError) as error:  # TimeoutError, when abort() ended it, is one
             fault = error if isinstance(error, DialFailed) else DialFailed(str(error) or "cut")
             self.fault = fault
-            if self.down_since is None:
+            if self.down_since is None and not self.lanes:
                 self.down_since = loop.time()
             self._tell()
             return False
@@ -159,13 +174,18 @@ class Node:
         if self.closed:
             lane.abort("node retired")
             return False
+        self.turnover.opened(lane)
+        old = self.turnover.due(self.lanes)
         self.lanes.append(lane)
+        if old is not None:
+            self.lanes.remove(old)
+            self.turnover.leave(old)
         self._cut_off = False
         self.fault = self.down_since = None
         self._tell()
         return True
 
-    async def _pause(self, seconds: float) -> None:
+    async def _pause(self, seconds: float | None) -> None:
         try:
             async with asyncio.timeout(seconds):
                 await self._nudged.wait()
@@ -179,6 +199,10 @@ class Node:
         self._nudged.set()
 
     def _lane_changed(self, lane: Lane) -> None:
+        if lane in self.turnover.leaving and lane.quiet and lane.role == "replica":
+            lane.release_reads()
+        if lane.lost is not None and self.turnover.lost(lane):
+            self._answered += lane.answered
         if lane.lost is not None and lane in self.lanes:
             self.lanes.remove(lane)
             self._answered += lane.answered
@@ -260,15 +284,22 @@ class Node:
             self.rtt = took if self.rtt is None else 0.8 * self.rtt + 0.2 * took
         return reply
 
-    def unblock(self, clients: list[int]) -> None:
+    def unblock(
+        self,
+        clients: list[int],
+        answered: Callable[[asyncio.Future[Any]], object] = lambda done: (
+            done.cancelled() or done.exception()
+        ),
+    ) -> None:
         """
         Asks the server to end these connections' blocked waits with -UNBLOCKED: then it is
-        certain that nothing was popped, and the wait may go on elsewhere.
+        certain that nothing was popped, and the wait may go on elsewhere. `answered` is told of
+        each answer.
         """
         for lane in self.lanes:  # on each, to be sure that it is there before what comes next
             for client_id in clients:
                 asked = lane.submit(pack((b"CLIENT", b"UNBLOCK", str(client_id), b"ERROR")))
-                asked.add_done_callback(lambda done: done.cancelled() or done.exception())
+                asked.add_done_callback(answered)
 
     def abort(self, why: str) -> None:
         """
@@ -276,7 +307,7 @@ class Node:
         """
         if self._dialling is not None and not self._dialling.expired():
             self._dialling.reschedule(0)
-        for lane in list(self.lanes):
+        for lane in self._all_lanes():
             lane.abort(why)
         if self.pool is not None:
             self.pool.abort(why)
@@ -296,10 +327,7 @@ class Node:
         Lets what is in flight finish, for at most that long.
         """
         give_up = asyncio.get_running_loop().time() + seconds
-        while (
-            any(lane.in_flight for lane in self.lanes)
-            and asyncio.get_running_loop().time() < give_up
-        ):
+        while self.in_flight and asyncio.get_running_loop().time() < give_up:
             await asyncio.sleep(0.002)
 
     def stats(self) -> NodeStats:
@@ -310,8 +338,8 @@ class Node:
             address=self.address,
             role=self.role,
             lanes=len(self.lanes),
-            in_flight=sum(lane.in_flight for lane in self.lanes),
-            answered=self._answered + sum(lane.answered for lane in self.lanes),
+            in_flight=self.in_flight,
+            answered=self._answered + sum(lane.answered for lane in self._all_lanes()),
             quiet=self.quiet,
             exclusive=self.pool.in_use if self.pool else 0,
             rtt=self.rtt,

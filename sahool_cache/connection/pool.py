@@ -98,7 +98,7 @@ class ExclusivePool(SentinelConnectionPool):
             self._places.release()
             raise
         try:
-            if bare and connection.lane is not None:
+            if connection.spent or (bare and connection.lane is not None):
                 connection.cut()
             if not connection.is_connected:
                 await greet(connection, self._connect_timeout)
@@ -144,8 +144,18 @@ class ExclusivePool(SentinelConnectionPool):
         if connection in self._in_use_connections:
             self._in_use_connections.remove(connection)
             connection.evicted = False
+            if connection.spent:
+                connection.cut()
             self._available_connections.append(connection)
             self._places.release()
+
+    def cut_spent(self) -> None:
+        """
+        Ends the idle connections that should not be lent any more; they are made anew when needed.
+        """
+        for connection in cast("list[ManagedConnection]", self._available_connections):
+            if connection.is_connected and connection.spent:
+                connection.cut()
 
     def evict_waiting(self) -> list[int]:
         """

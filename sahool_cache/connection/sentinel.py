@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 from sahool_cache.connection.entries import Subscribed
@@ -22,8 +23,9 @@ class SentinelChannel:
     Questions and events of one sentinel. Everything raises `LaneLost` when it has gone.
     """
 
-    def __init__(self, wire: Wire, *, timeout: float) -> None:
+    def __init__(self, wire: Wire, *, timeout: float, lives: float = inf) -> None:
         self.role = wire.role
+        self.lives = lives
         self._heard: Callable[[str, str], None] | None = None
         self._lane = Lane(
             wire,

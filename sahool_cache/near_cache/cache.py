@@ -91,6 +91,7 @@ class NearCache:
         self._dialler = dialler
         self._random = random
         fleet.on_refresh = self.follow
+        fleet.nodes_beside = lambda: [source.node for source in self._sources.values()]
 
     def follow(self) -> None:
         """
@@ -246,7 +247,7 @@ class NearCache:
             hits=self.hits,
             misses=self.misses,
             invalidations=self._invalidations
-            + sum(source.invalidations for source in self._sources.values()),
+            + sum(source.invalidations for source in tuple(self._sources.values())),
             flushes=self.flushes,
             evictions=self._store.evictions,
             entries=len(self._store),

@@ -102,13 +102,14 @@ class Source:
         self._ping: asyncio.Future[Any] | None = None
         self._pinged_at = 0.0
         self._scope = anyio.CancelScope()
-        self._node = Node(
+        self.node = Node(
             address,
             dial=dial,
             options=LaneOptions(
                 budget=settings.command_timeout,
                 quiet_after=settings.quiet_after,
                 silence_limit=settings.socket_timeout,
+                max_age=settings.max_connection_age,
                 on_push=self._pushed,
             ),
             random=random,
@@ -122,18 +123,18 @@ class Source:
         try:
             with self._scope:
                 async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(self._node.run, name=f"sahool_cache.near {self.address}")
+                    tasks.start_soon(self.node.run, name=f"sahool_cache.near {self.address}")
                     tasks.start_soon(self._look, name=f"sahool_cache.trust {self.address}")
         finally:
             self.shelf.clear()  # untold: nothing was lost, the client is closed
-            self._node.close("client closed")
+            self.node.close("client closed")
 
     def close(self, why: str) -> None:
         """
         Ends the connection for good; who waits for a reply asks elsewhere.
         """
         self.flush(why)
-        self._node.close(why)
+        self.node.close(why)
         self._scope.cancel()
 
     def interrupt(self, why: str) -> None:
@@ -141,15 +142,14 @@ class Source:
         Ends the connection; the next one starts with nothing.
         """
         self.flush(why)
-        self._node.abort(why)
+        self.node.abort(why)
 
     def flush(self, why: str) -> None:
         """
         Forgets all replies, also those that are on their way.
         """
         self._fills.clear()
-        entries = self.shelf.clear()
-        if entries:
+        if entries := self.shelf.clear():
             self._cache.flushed(self.address, why, entries)
 
     def drop(self, name: str) -> bool:
@@ -237,7 +237,7 @@ class Source:
     def _on_node(self, node: Node) -> None:
         lane = node.lanes[0] if node.lanes else None
         if self._tracking is not None and self._tracking is not lane:
-            self._untrack("the connection was lost")
+            self._untrack(f"the connection was {'lost' if self._tracking.lost else 'replaced'}")
         if lane is None:
             return
         if lane.quiet:
@@ -259,8 +259,8 @@ class Source:
     def _tracked(self, lane: Lane, asked_at: float, done: asyncio.Future[Any]) -> None:
         fault = done.exception()
         if lane is not self._tracking:
-            return
-        if fault is None:
+            pass
+        elif fault is None:
             self._trust(asked_at)
         elif not isinstance(fault, ResponseError):
             lane.abort("it is not known whether the server says what changes")
@@ -279,7 +279,7 @@ class Source:
             await asyncio.sleep(min(patience, OFTEN) / LOOKS)
             lane = self._tracking
             if lane is None:
-                self._on_node(self._node)
+                self._on_node(self.node)
             elif self._ping is not None:
                 if self._now() - self._pinged_at > patience:
                     self.interrupt("a ping went unanswered")

@@ -5,9 +5,10 @@ How a client finds its group and how it behaves: keyword > URL > environment > `
 from __future__ import annotations
 
 from sahool_cache.settings.fields import AddressMap, Durability, ReadFrom, durability
+from sahool_cache.settings.files import file_signature
 from sahool_cache.settings.model import RedisSettings
 from sahool_cache.settings.near_cache import NearCacheSettings, near_cache_limits
-from sahool_cache.settings.tls import TLSSettings, ssl_context
+from sahool_cache.settings.tls import TLSChoice, TLSSettings, ssl_context
 
 __all__ = [
     "AddressMap",
@@ -15,8 +16,10 @@ __all__ = [
     "NearCacheSettings",
     "ReadFrom",
     "RedisSettings",
+    "TLSChoice",
     "TLSSettings",
     "durability",
+    "file_signature",
     "near_cache_limits",
     "ssl_context",
 ]

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -36,6 +37,7 @@ __all__ = [
     "MasterName",
     "ReadFrom",
     "Secret",
+    "SecretFile",
     "Threshold",
     "Username",
     "address",
@@ -261,6 +263,7 @@ Threshold = Annotated[Duration | None, BeforeValidator(_seconds_or_off)]
 Count = Annotated[int, BeforeValidator(_number), AfterValidator(_not_huge)]
 Durable = Annotated[Durability, BeforeValidator(durability)]
 Secret = Annotated[SecretStr | None, BeforeValidator(_unless_empty)]
+SecretFile = Annotated[Path | None, BeforeValidator(_unless_empty)]
 Username = Annotated[str | None, BeforeValidator(_unless_empty)]
 ClientName = Annotated[
     str | None,

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import islice
+from pathlib import Path
 from typing import Any, Self
 
 from pydantic import (
@@ -36,10 +37,12 @@ from sahool_cache.settings.fields import (
     MasterName,
     ReadFrom,
     Secret,
+    SecretFile,
     Threshold,
     Username,
     without_input,
 )
+from sahool_cache.settings.files import is_there
 from sahool_cache.settings.names import GROUPS, flat_names, refuse_unknown
 from sahool_cache.settings.near_cache import NearCacheChoice, read_near_cache
 from sahool_cache.settings.sources import ISOLATED, NOT_FIELDS, URL, layers
@@ -85,6 +88,11 @@ class RedisSettings(BaseSettings):
         default=None, description="ACL user on the data servers; unset means the default user."
     )
     password: Secret = Field(default=None, description="Password on the data servers.")
+    password_file: SecretFile = Field(
+        default=None,
+        description="File that holds the password, instead of `password`: read at every connect, "
+        "and when it has changed, live connections log in again.",
+    )
     db: Count = Field(default=0, ge=0, description="Number of the database to select.")
     tls: TLSChoice = Field(
         default=None,
@@ -92,6 +100,9 @@ class RedisSettings(BaseSettings):
     )
     sentinel_username: Username = Field(default=None, description="ACL user on the sentinels.")
     sentinel_password: Secret = Field(default=None, description="Password on the sentinels.")
+    sentinel_password_file: SecretFile = Field(
+        default=None, description="The same for the sentinels, instead of `sentinel_password`."
+    )
     sentinel_tls: TLSChoice = Field(
         default=None,
         description="TLS to the sentinels: true, false, or `TLSSettings`; unset means as `tls`.",
@@ -108,6 +119,12 @@ class RedisSettings(BaseSettings):
         default=50,
         ge=2,
         description="Connections to one server, at most: lanes and exclusive ones together.",
+    )
+    max_connection_age: Threshold = Field(
+        default=None,
+        ge=0.1,
+        description="Seconds after which no connection is used any more: each is replaced before, "
+        "at a moment of its own, the new one first. None, or off, for never.",
     )
     command_timeout: Duration = Field(
         default=10.0,
@@ -288,6 +305,14 @@ class RedisSettings(BaseSettings):
     @classmethod
     def _read_near_cache(cls, value: object) -> object:
         return read_near_cache(value)
+
+    @field_validator("password_file", "sentinel_password_file")
+    @classmethod
+    def _is_the_only_password(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        other = (info.field_name or "").removesuffix("_file")
+        if path is not None and info.data.get(other) is not None:
+            raise ValueError(f"give either this or {other}, not both")
+        return is_there(path)
 
     @field_validator("lanes")
     @classmethod

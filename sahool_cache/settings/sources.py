@@ -20,14 +20,32 @@ URL, ISOLATED = "_url", "_isolated"
 NOT_FIELDS = {URL, ISOLATED, "_env_file"}
 
 
+# Two ways to say one thing: a source that says it in one way is above the other way, too.
+_EITHER = (("password", "password_file"), ("sentinel_password", "sentinel_password_file"))
+
+
 def layers(
     given: Mapping[str, Any],
     variables: tuple[PydanticBaseSettingsSource, ...],
     known: Collection[str],
 ) -> Iterator[dict[str, Any]]:
     """
-    Yields what each source says, highest rank first.
+    Yields what each source says, highest rank first, without what a higher one says differently.
+    """
+    said: set[str] = set()
+    for layer in _layers(given, variables, known):
+        yield {name: value for name, value in layer.items() if name not in said}
+        for pair in _EITHER:
+            if layer.keys() & set(pair):
+                said.update(pair)
 
+
+def _layers(
+    given: Mapping[str, Any],
+    variables: tuple[PydanticBaseSettingsSource, ...],
+    known: Collection[str],
+) -> Iterator[dict[str, Any]]:
+    """
     `variables` are the environment and ``.env``. Each has its own ``REDIS_URL``, which ranks above
     its other variables; a URL that was passed takes the place of both.
     """

@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from sahool_cache.settings.fields import Secret, without_input
+from sahool_cache.settings.files import is_there
 from sahool_cache.settings.switch import read_switch
 
 __all__ = ["TLSChoice", "TLSSettings", "read_tls", "ssl_context"]
@@ -82,16 +83,7 @@ class TLSSettings(BaseModel):
     @field_validator("ca_file", "cert_file", "key_file")
     @classmethod
     def _is_file(cls, path: Path | None) -> Path | None:
-        if path is None:
-            return None
-        try:
-            path = path.expanduser()
-            is_file = path.is_file()
-        except (OSError, RuntimeError):  # no right to look, a name too long, no such home
-            is_file = False
-        if not is_file:
-            raise ValueError(f"there is no file {str(path)!r}")
-        return path
+        return is_there(path)
 
     @field_validator("ca_file")
     @classmethod

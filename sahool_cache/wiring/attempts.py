@@ -15,14 +15,14 @@ from sahool_cache.connection.commit import Commit, confirm
 from sahool_cache.connection.faults import DialFailed, Expired, LaneLost
 from sahool_cache.connection.lane import Lane
 from sahool_cache.connection.packing import pack
-from sahool_cache.connection.request import Batch, Blocking, Single
+from sahool_cache.connection.request import Batch, Blocking, Confirmation, Single
 from sahool_cache.errors import DeadlineExceededError, NoReplicaError
 from sahool_cache.policy.deadline import Deadline
 from sahool_cache.recorder import Recorder
 from sahool_cache.routing.router import ReadFrom
 from sahool_cache.routing.topology import Topology
 from sahool_cache.wiring.causality import Causality
-from sahool_cache.wiring.durability import REPLACED, doubt_of, not_durable
+from sahool_cache.wiring.durability import REPLACED, doubt_of, not_durable, note_refusal
 from sahool_cache.wiring.fleet import Fleet
 from sahool_cache.wiring.options import CallOptions
 from sahool_cache.wiring.reasons import check_crowd
@@ -109,6 +109,8 @@ class Attempts:
         except ResponseError as refusal:
             if borrowed.connection.evicted and str(refusal).startswith("UNBLOCKED"):
                 raise LaneLost("moved to the next master", sent=False) from refusal
+            if isinstance(request, Confirmation):
+                note_refusal(self._fleet, refusal)
             raise
         finally:
             _part(borrowed, request)

@@ -4,7 +4,7 @@ What the fleet tells its observers: each change once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from sahool_cache.address import Address
@@ -67,10 +67,17 @@ class Bulletin:
         """
         if link.connected:
             self.tell(SentinelUp, sentinel=link.address)
-            if link.refusal is not None:
-                self.rights.missing("SUBSCRIBE on a sentinel")
+            self.rights_of((link,))
         else:
             self.tell(SentinelDown, sentinel=link.address, why=link.error or "gone")
+
+    def rights_of(self, links: Iterable[SentinelLink]) -> None:
+        """
+        Tells what the sentinels refuse to say.
+        """
+        for link in links:
+            for right in link.refused:
+                self.rights.missing(f"{right} on a sentinel")
 
     def announcement(self, event: str, node: Address | None) -> None:
         """
@@ -86,5 +93,5 @@ class Bulletin:
             at=self._now(),
             node=member.node.address,
             rtt=member.node.rtt,
-            in_flight=sum(lane.in_flight for lane in member.node.lanes),
+            in_flight=member.node.in_flight,
         )

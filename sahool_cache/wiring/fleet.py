@@ -7,10 +7,12 @@ All decisions here are synchronous; I/O happens in the nodes' and the watcher's 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import replace
 from random import Random
 from typing import Any
+
+from redis.exceptions import NoPermissionError
 
 from sahool_cache.address import Address
 from sahool_cache.background import Background
@@ -75,9 +77,11 @@ class Fleet:
         self.turn = Turn()
         self.line = WaitingLine(settings.max_waiting)
         self.on_refresh: Callable[[], None] = lambda: None
+        self.nodes_beside: Callable[[], Iterable[Node]] = tuple
         self.failovers = 0
         self.last_failover: MasterChanged | None = None
         self._tasks: Background | None = None
+        self._beside: list[tuple[Callable[[], Coroutine[Any, Any, None]], str]] = []
         self._hot_lost_at: float | None = None
         self._bulletin = Bulletin(events, self.now)
         self._fenced_at: float | None = None
@@ -127,12 +131,21 @@ class Fleet:
                 self.members.start(tasks)
                 tasks.start(self.watcher.run, name="sahool_cache.watcher")
                 tasks.start(self.rotation.run, name="sahool_cache.rotation")
+                for run, name in self._beside:
+                    tasks.start(run, name=name)
         finally:
             self._tasks = None
             self.hot = None
             self.turn.among(())
             self.members.close()
             self.line.wake()
+
+    def nodes(self) -> Iterator[Node]:
+        """
+        Every server in use; one of which the near cache keeps replies comes twice.
+        """
+        yield from (member.node for member in self.members)
+        yield from self.nodes_beside()
 
     @property
     def master(self) -> Member | None:
@@ -168,7 +181,11 @@ class Fleet:
         """
         member = self.members.get(borrowed.node)
         if member is not None and borrowed.connection.client_id is not None:
-            member.node.unblock([borrowed.connection.client_id])
+            member.node.unblock([borrowed.connection.client_id], self._unblocked)
+
+    def _unblocked(self, done: asyncio.Future[Any]) -> None:
+        if not done.cancelled() and isinstance(done.exception(), NoPermissionError):
+            self.right_missing("CLIENT UNBLOCK")
 
     @property
     def settling(self) -> bool:
@@ -275,9 +292,9 @@ class Fleet:
         while self.now() < give_up:
             # Again and again: a wait that left before the fence may arrive after this.
             waiting = node.pool.evict_waiting() if node.pool is not None else []
-            if not waiting and not any(lane.in_flight for lane in node.lanes):
+            if not waiting and not node.in_flight:
                 break
-            node.unblock(waiting)
+            node.unblock(waiting, self._unblocked)
             await asyncio.sleep(0.005)
         # The promoted one may have taken over meanwhile, or the fence may have fallen.
         if self.watcher.fenced or node.address != self.topology.master:
@@ -305,8 +322,10 @@ class Fleet:
 
     def on_round(self) -> None:
         """
-        Lets those who wait for a master look again: there may be a reason to give up.
+        Lets those who wait for a master look again: there may be a reason to give up. Tells what
+        the sentinels refused to say.
         """
+        self._bulletin.rights_of(self.watcher.links.values())
         if self.hot is None:
             self.line.wake()
 
@@ -372,9 +391,11 @@ class Fleet:
 
     def run_beside(self, run: Callable[[], Coroutine[Any, Any, None]], *, name: str) -> None:
         """
-        Runs a background task with the others.
+        Runs a background task with the others, once they run.
         """
-        if self._tasks is not None:
+        if self._tasks is None:
+            self._beside.append((run, name))
+        else:
             self._tasks.start(run, name=name)
 
     def right_missing(self, right: str) -> None:

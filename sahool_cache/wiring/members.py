@@ -76,6 +76,7 @@ class Members:
             quiet_after=settings.quiet_after,
             silence_limit=settings.socket_timeout,
             decode=settings.decode_responses,
+            max_age=settings.max_connection_age,
         )
 
     def __iter__(self) -> Iterator[Member]:

@@ -1,5 +1,5 @@
 """
-Optional rights that an ACL may withhold: each costs its feature and one event.
+Optional rights that an ACL withholds: each costs its feature and one event.
 """
 
 from __future__ import annotations
@@ -7,16 +7,9 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from sahool_cache.events import Event, RightMissing
+from sahool_cache.rights import right_to
 
-__all__ = ["Rights"]
-
-_COSTS = {
-    "INFO": "replicas are read without knowing their lag",
-    "ROLE": "replicas are read without their own word on the replication link",
-    "CLIENT TRACKING": "the near cache keeps nothing",
-    "PTTL": "the near cache keeps nothing, not knowing for how long",
-    "SUBSCRIBE on a sentinel": "failovers are noticed by polling only",
-}
+__all__ = ["Emit", "Rights"]
 
 
 class Emit(Protocol):
@@ -24,7 +17,11 @@ class Emit(Protocol):
     Tells the observers.
     """
 
-    def __call__(self, kind: type[Event], **facts: Any) -> None: ...
+    def __call__(self, kind: type[Event], **facts: Any) -> None:
+        """
+        Tells a fact of this moment.
+        """
+        ...
 
 
 class Rights:
@@ -42,4 +39,4 @@ class Rights:
         """
         if right not in self._missing:
             self._missing.add(right)
-            self._emit(RightMissing, right=right, costs=_COSTS[right])
+            self._emit(RightMissing, right=right, costs=right_to(right).costs)

@@ -123,7 +123,8 @@ class Servers:
             self._check_discovery(deadline)
             await fleet.line.wait(deadline)
             return
-        check_permanent(member.node.fault, str(member.node.address))
+        if not member.node.lanes:  # else it is the fault of one that was to be added
+            check_permanent(member.node.fault, str(member.node.address))
         if deadline.passed:
             raise too_late(member)
         check_crowd(member.node.lanes, deadline)

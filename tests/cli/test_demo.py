@@ -25,10 +25,11 @@ from sahool_cache.address import Address
 from sahool_cache.cli import main
 from sahool_cache.cli.demo.command import _library_log, _status
 from sahool_cache.cli.demo.report import Plain, closing, document, plain_table, print_verdict
-from sahool_cache.cli.demo.screen import Screen, picture, sparkline
+from sahool_cache.cli.demo.screen import picture, sparkline
 from sahool_cache.cli.demo.script import MINIMUM_SECONDS
 from sahool_cache.cli.demo.stage import Frame, NodeState, Note, Stage
 from sahool_cache.cli.demo.verdict import Cost, Fault, Result, Verdict, costs, longest_gap
+from sahool_cache.cli.terminal import LiveScreen
 from sahool_cache.cli.traffic import traffic
 from sahool_cache.cli.traffic.evidence import Evidence
 from sahool_cache.cli.traffic.ledger import Call, Kind, Ledger
@@ -244,7 +245,8 @@ def test_the_screen_gives_the_terminal_back() -> None:
     out = io.StringIO()
     console = Console(file=out, width=80, height=24, force_terminal=True)
     before = sys.getswitchinterval()
-    with Screen(console) as screen:
+    screen: LiveScreen[Frame] = LiveScreen(console, picture, opening="")
+    with screen:
         screen.show(frame())
         deadline = time.monotonic() + 10
         while "note 39" not in out.getvalue() and time.monotonic() < deadline:

@@ -4,6 +4,7 @@ The group of `compose/docker-compose.redis-ha.yml`, brought up for one module of
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shutil
@@ -21,8 +22,10 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from sahool_cache import RedisSettings
-from tests.docker import IMAGE, cannot_run, compose_command, docker, run
+from tests.docker import IMAGE, cannot_run, compose_command, docker, has_image, run
 from tests.house import ROOT
+from tests.monitoring.programs import cannot_run as no_monitoring
+from tests.monitoring.prometheus import Prometheus
 
 COMPOSE = ROOT / "compose"
 FILE, TLS_FILE = "docker-compose.redis-ha.yml", "docker-compose.tls.yml"
@@ -45,7 +48,11 @@ VARIABLES = dict.fromkeys(
     "REDIS_PASSWORD": PASSWORD,
     "REDIS_IMAGE": IMAGE,
     "REDIS_SECRETS": str(COMPOSE / "redis"),  # where there are none
+    "EXPORTER_IMAGE": os.environ.get("EXPORTER_IMAGE", ""),
+    "PROMETHEUS_IMAGE": os.environ.get("PROMETHEUS_IMAGE", ""),
 }
+
+MONITORING = ("redis-exporter", "prometheus")
 
 
 class ComposeGroup:
@@ -92,6 +99,20 @@ class ComposeGroup:
         """
         self.compose("up", "--detach", *SERVICES)
         self.wait_until_healthy()
+
+    async def up_with_monitoring(self, clients: int = 0) -> Prometheus:
+        """
+        Starts exporter and Prometheus as well, where their images are to be had; returns when
+        all servers and sentinels are scraped, and so many clients.
+        """
+        for name in ("EXPORTER_IMAGE", "PROMETHEUS_IMAGE"):
+            if not has_image(self.variables[name]):
+                no_monitoring(f"{name} names no image that is here (see docs/monitoring.md)")
+        await asyncio.to_thread(self.compose, "up", "--detach", *SERVICES, *MONITORING)
+        await asyncio.to_thread(self.wait_until_healthy)
+        prometheus = Prometheus("127.0.0.1:9090")
+        await prometheus.until_scraped(7 + clients)
+        return prometheus
 
     def wait_until_healthy(self) -> None:
         """

@@ -32,6 +32,7 @@ from tests.containers.compose_group import (
     compose_group,
 )
 from tests.docker import docker, run
+from tests.monitoring.prometheus import fetch
 
 pytestmark = pytest.mark.container
 
@@ -139,6 +140,14 @@ async def test_a_client_verifies_whom_it_reaches_through_the_address_map_and_a_f
         await asyncio.to_thread(docker, "start", SERVERS[0])
     await asyncio.to_thread(group.wait_until_healthy)
     assert group.refusals() == []
+
+
+@pytest.mark.asyncio
+async def test_the_monitoring_asks_over_tls_and_shows_its_certificate(group: ComposeGroup) -> None:
+    prometheus = await group.up_with_monitoring()
+    assert len(await prometheus.query("redis_up == 1")) == 6
+    assert "redis_up 1\n" in await fetch("http://127.0.0.1:9121/metrics")
+    assert (await prometheus.ask("rules"))["groups"]
 
 
 @pytest.mark.asyncio

@@ -73,10 +73,9 @@ async def test_all_six_are_replaced_and_no_call_fails(run: Scripts, another_imag
     traffic = Traffic(ours, Random())
     try:
         traffic.start()
-        done = await asyncio.to_thread(
-            run, SCRIPT, "--yes", "--no-backup", REDIS_IMAGE=another_image
-        )
+        done = await asyncio.to_thread(run, SCRIPT, "--yes", REDIS_IMAGE=another_image)
         assert done.returncode == 0, done.stderr
+        assert list((group.directory.parent / "backup").glob("*.rdb")), "before the first step"
         assert images() == {another_image}
         await traffic.stop()
         ledger, master = traffic.ledger, ours.redis.topology.master

@@ -20,7 +20,13 @@ from sahool_cache.embedded import EmbeddedSentinel
 from tests.docs.settings_table import PAGE, page
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "docs/guide.md", "docs/recipes.md")
+PAGES = (
+    "README.md",
+    "docs/guide.md",
+    "docs/monitoring.md",
+    "docs/recipes.md",
+    "docs/security.md",
+)
 
 
 IN_ORDER = {"docs/recipes.md"}

@@ -35,6 +35,7 @@ class FakeSentinel:
     hung: bool = False
     slow: float = 0.0
     deaf: bool = False
+    lives: float = float("inf")
     channels: list[FakeChannel] = field(default_factory=list)
     dialled: int = 0
     asked: int = 0
@@ -83,6 +84,7 @@ class FakeChannel:
 
     def __init__(self, sentinel: FakeSentinel) -> None:
         self.role: str | None = sentinel.role
+        self.lives = sentinel.lives
         self.heard: Callable[[str, str], None] | None = None
         self._sentinel = sentinel
         self._lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()

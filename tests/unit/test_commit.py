@@ -30,6 +30,7 @@ class Place:
         self.wire = FakeWire()
         self.lane: Lane | None = lane_on(self.wire, silence_limit=float("inf"))
         self.role = role
+        self.spent = False
         self.lent = 0
         self.tasks: list[asyncio.Task[None]] = []
         self.committer = Committer(

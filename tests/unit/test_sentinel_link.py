@@ -67,7 +67,7 @@ async def test_a_sentinel_that_forbids_listening_is_asked_all_the_same() -> None
     group.at[S1].deaf = True
     async with running(group, S1) as case:
         assert (case.link(S1).connected, case.roster.listening) == (True, False)
-        assert "NOPERM" in (case.link(S1).refusal or "")
+        assert case.link(S1).refused == {"PSUBSCRIBE"}
         await case.ask()
         assert case.views.keys() == {S1}
 
@@ -81,3 +81,50 @@ async def test_hurry_ends_a_pause_between_two_attempts() -> None:
         case.link(S1).hurry()
         await settle()
         assert group.at[S1].dialled == before + 1
+
+
+@virtual
+async def test_a_link_that_is_old_is_replaced_and_no_event_goes_unheard() -> None:
+    group = three()
+    sentinel = group.at[S1]
+    sentinel.lives = 10.0
+    async with running(group, S1) as case:
+        for number in range(1000):
+            assert 1 <= len(sentinel.channels) <= 2
+            sentinel.say("+event", str(number))
+            await case.ask()
+            await asyncio.sleep(0.1)
+        assert 9 <= sentinel.dialled <= 12
+        assert case.states == [(S1, True)]
+        assert {int(text) for _, text in case.heard} == set(range(1000))
+        assert case.views.keys() == {S1}
+
+
+@virtual
+async def test_an_old_link_goes_on_while_no_new_one_can_be_had() -> None:
+    group = three()
+    sentinel = group.at[S1]
+    sentinel.lives = 10.0
+    async with running(group, S1) as case:
+        await asyncio.sleep(5)
+        sentinel.down = True
+        await asyncio.sleep(20)
+        await case.ask()
+        assert case.states == [(S1, True)]
+        assert sentinel.dialled >= 10
+        sentinel.down = False
+        await asyncio.sleep(2)
+        assert case.states == [(S1, True)]
+
+
+@virtual
+async def test_a_sentinel_that_comes_back_as_a_server_leaves_no_connection() -> None:
+    group = three()
+    sentinel = group.at[S1]
+    sentinel.lives = 10.0
+    async with running(group, S1) as case:
+        await asyncio.sleep(5)
+        sentinel.role = "master"
+        await asyncio.sleep(20)
+        assert len(sentinel.channels) == 1
+        assert case.states == [(S1, True)]

@@ -210,14 +210,17 @@ TEXTS: dict[str, tuple[str, object]] = {
     "master_name": ("name", "name"),
     "username": ("user", "user"),
     "password": (SECRET, SecretStr(SECRET)),
+    "password_file": (__file__, Path(__file__)),
     "db": ("3", 3),
     "tls": ("true", True),
     "sentinel_username": ("user", "user"),
     "sentinel_password": (SECRET, SecretStr(SECRET)),
+    "sentinel_password_file": (__file__, Path(__file__)),
     "sentinel_tls": ("no", False),
     "socket_timeout": ("1.5", 1.5),
     "socket_connect_timeout": ("1.5", 1.5),
     "max_connections": ("7", 7),
+    "max_connection_age": ("3600", 3600.0),
     "command_timeout": ("3", 3.0),
     "decode_responses": ("false", False),
     "address_map": ("a:1=b:2", {("a", 1): ("b", 2)}),
@@ -325,3 +328,44 @@ def test_a_wrong_url_in_the_environment_names_the_variable(place: Place, url: st
     message = refused(lambda: RedisSettings(**WHERE))
     assert message.startswith("REDIS_URL: ")
     assert SECRET not in message
+
+
+def test_a_password_and_its_file_are_refused_together(place: Place) -> None:
+    file = place.directory / "secret"
+    file.write_text(SECRET)
+    for name in ("password", "sentinel_password"):
+        both = {name: SECRET, f"{name}_file": file}
+        told = refused(lambda: RedisSettings(**WHERE, **both))  # noqa: B023
+        assert "not both" in told
+        assert f"{name}_file" in told
+        assert SECRET not in told
+
+
+def test_a_file_that_is_not_there_is_refused(place: Place) -> None:
+    told = refused(lambda: RedisSettings(**WHERE, password_file=place.directory / "none"))
+    assert "password_file" in told
+    assert "there is no file" in told
+
+
+def test_a_file_of_a_higher_source_takes_the_place_of_a_password_and_the_reverse(
+    place: Place,
+) -> None:
+    file = place.directory / "secret"
+    file.write_text("other")
+    place.dotenv(REDIS_PASSWORD=SECRET, REDIS_SENTINEL_PASSWORD_FILE=str(file))
+    place.environment(REDIS_PASSWORD_FILE=str(file), REDIS_SENTINEL_PASSWORD=SECRET)
+    made = RedisSettings(**WHERE)
+    assert (made.password, made.password_file) == (None, file)
+    assert (made.sentinel_password, made.sentinel_password_file) == (SecretStr(SECRET), None)
+    made = RedisSettings(**WHERE, password=SECRET)
+    assert (made.password, made.password_file) == (SecretStr(SECRET), None)
+    made = RedisSettings.from_url("redis+sentinel://u:p@h/m")
+    assert (made.password, made.password_file) == (SecretStr("p"), None)
+
+
+def test_a_home_directory_is_found(place: Place) -> None:
+    (place.directory / "secret").write_text(SECRET)
+    place.environment(HOME=str(place.directory))
+    assert RedisSettings(**WHERE, password_file="~/secret").password_file == (
+        place.directory / "secret"
+    )

@@ -16,12 +16,14 @@ import typer
 from rich.console import Console
 
 from sahool_cache.cli.demo.report import Plain, Silent, document, plain_table, print_verdict
-from sahool_cache.cli.demo.screen import MINIMUM_SIZE, Screen
+from sahool_cache.cli.demo.screen import MINIMUM_SIZE, picture
 from sahool_cache.cli.demo.script import MINIMUM_SECONDS
 from sahool_cache.cli.demo.show import Display, Outcome, run_show
+from sahool_cache.cli.demo.stage import Frame
 from sahool_cache.cli.demo.verdict import Verdict
 from sahool_cache.cli.demo.words import opening
 from sahool_cache.cli.exit_status import ExitStatus
+from sahool_cache.cli.terminal import LiveScreen, can_draw
 from sahool_cache.embedded import EmbeddedError, ServerNotFoundError
 
 __all__ = ["demo"]
@@ -67,7 +69,7 @@ def demo(
     seconds = _check(seconds, plain=plain, as_json=as_json)
     console = Console(highlight=False)
     outcome, failure = Outcome(), None
-    live = not (as_json or plain) and _can_draw(console)
+    live = not (as_json or plain) and can_draw(console, MINIMUM_SIZE)
     if not as_json:
         _announce(console, opening(seconds, compare=compare), live=live)
     with _library_log() as records:
@@ -123,21 +125,11 @@ def _announce(console: Console, sentence: str, *, live: bool) -> None:
         print(sentence, flush=True)
 
 
-def _can_draw(console: Console) -> bool:
-    columns, lines = MINIMUM_SIZE
-    return (
-        sys.stdout.isatty()
-        and not console.is_dumb_terminal
-        and console.encoding.startswith("utf")
-        and console.width >= columns
-        and console.height >= lines
-    )
-
-
 @contextmanager
 def _display(console: Console, *, live: bool, silent: bool) -> Iterator[Display]:
     if live:
-        with Screen(console) as screen:
+        screen: LiveScreen[Frame] = LiveScreen(console, picture, opening="starting a group ...")
+        with screen:
             yield screen
     else:
         yield Silent() if silent else Plain()

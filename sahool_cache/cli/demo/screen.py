@@ -4,15 +4,11 @@ The live picture in a terminal of at least 80 columns and 24 lines.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
 
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.layout import Layout
-from rich.live import Live
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -22,7 +18,7 @@ from sahool_cache.cli.demo.stage import Condition, Frame, NodeState, Note, Tone
 from sahool_cache.cli.demo.words import errors, milliseconds, seconds
 from sahool_cache.cli.traffic.ledger import Figures
 
-__all__ = ["MINIMUM_SIZE", "Screen", "picture", "sparkline"]
+__all__ = ["MINIMUM_SIZE", "picture", "sparkline"]
 
 MINIMUM_SIZE = (78, 20)
 """Columns and lines below which the plain form is the better one."""
@@ -39,62 +35,6 @@ LEVELS = " ▁▂▃▄▅▆▇█"
 _HEAD_LINES, _CLIENT_LINES, _GROUP_COLUMNS = 2, 8, 33
 _BESIDE_TREND = 22
 """Columns of a client's panel that are left of its trend, or its frame."""
-
-_REFRESHES = 8
-_SWITCH_INTERVAL = 0.0005
-
-
-class Screen:
-    """
-    Draws the newest frame, while it is open, on the terminal's other screen.
-
-    It draws in a thread of its own, to which the event loop yields for half a millisecond at a
-    time: a picture must not show in the latencies that are on it.
-    """
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._frame: Frame | None = None
-        self._interval = sys.getswitchinterval()
-        self._live = Live(
-            console=console,
-            screen=True,
-            get_renderable=self._picture,
-            refresh_per_second=_REFRESHES,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
-
-    def __enter__(self) -> Self:
-        sys.setswitchinterval(_SWITCH_INTERVAL)
-        self._live.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._live.stop()
-        sys.setswitchinterval(self._interval)
-
-    def note(self, note: Note) -> None:
-        """
-        Does nothing: the notes are in the next frame.
-        """
-
-    def show(self, frame: Frame) -> None:
-        """
-        Makes this frame the newest.
-        """
-        self._frame = frame
-
-    def _picture(self) -> RenderableType:
-        if self._frame is None:
-            return Text("starting a group ...", style="dim")
-        width, height = self._console.size
-        return picture(self._frame, width=width, height=height)
 
 
 def picture(frame: Frame, *, width: int, height: int) -> Layout:

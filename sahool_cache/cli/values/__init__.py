@@ -1,0 +1,3 @@
+"""
+Single keys: what is in them, and setting one.
+"""

@@ -1,0 +1,3 @@
+"""
+The group live: what happens, and how everybody is doing.
+"""

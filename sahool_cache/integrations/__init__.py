@@ -1,0 +1,3 @@
+"""
+What connects the client with other packages. Each module needs the extra of its name.
+"""

@@ -1,0 +1,9 @@
+"""
+What the tests of this folder have in common.
+"""
+
+from __future__ import annotations
+
+from tests.integration.conftest import recorder
+
+__all__ = ["recorder"]
