@@ -112,8 +112,8 @@ def told(error: BaseException) -> Iterator[str]:
 
 @pytest.mark.parametrize(
     "gives",
-    [None, "", 7, ("a", "b", "c"), ("one", None), RuntimeError],
-    ids=["None", "empty", "a number", "three words", "no password", "an error"],
+    [None, "", 7, ("a", "b", "c"), ("one", None), RuntimeError, asyncio.CancelledError],
+    ids=["None", "empty", "a number", "three words", "no password", "an error", "cancelled"],
 )
 @pytest.mark.asyncio
 async def test_a_provider_that_fails_is_a_connection_that_could_not_be_made(
@@ -129,8 +129,8 @@ async def test_a_provider_that_fails_is_a_connection_that_could_not_be_made(
     def provider() -> object:
         if well:
             return "one", PASSWORD
-        if gives is RuntimeError:
-            raise RuntimeError(f"the password is {PASSWORD}")
+        if isinstance(gives, type):
+            raise gives(f"the password is {PASSWORD}")
         return gives
 
     async with RedisClient(
