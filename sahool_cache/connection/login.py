@@ -96,7 +96,7 @@ class Login(CredentialProvider):
         """
         try:
             self._pushed = self._read((token.try_get("oid"), token.get_value()))
-        except (AttributeError, CredentialsMissing):  # of another kind: the provider is asked
+        except Exception:  # noqa: BLE001  # of another kind, or broken: the provider is asked
             self._pushed = None
         self.version += 1
 

@@ -136,7 +136,7 @@ class Reauthentication:
         if refused:
             return self._failed(side, f"{without_arguments(refused[0])}; {side.login.hint}")
         side.failures, side.told = 0, False
-        if credentials and not side.announced:
+        if credentials and taken and not side.announced:
             side.announced = True
             self._tell(CredentialsRenewed, on=side.on, connections=len(taken))
         return all(answer is None or isinstance(answer, LaneLost) for answer in answers)

@@ -174,6 +174,11 @@ class Token:
         return self._value
 
 
+class BrokenToken(Token):
+    def get_value(self) -> str:
+        raise ValueError(PASSWORD)
+
+
 class Stream(StreamingCredentialProvider):
     """
     Pushes what it is told to, from a thread of its own.
@@ -202,7 +207,11 @@ class Stream(StreamingCredentialProvider):
         await asyncio.to_thread(self.next, token)
 
 
-@pytest.mark.parametrize("token", [Token("two", PASSWORD), object()], ids=["token", "a hint"])
+@pytest.mark.parametrize(
+    "token",
+    [Token("two", PASSWORD), object(), BrokenToken("two", PASSWORD)],
+    ids=["token", "a hint", "a broken one"],
+)
 @pytest.mark.asyncio
 async def test_a_pushed_token_is_taken_by_live_connections(
     group: EmbeddedSentinel, recorder: Recorder, token: object
