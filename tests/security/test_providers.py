@@ -19,6 +19,7 @@ from sahool_cache.connection.login import Provider
 from sahool_cache.embedded import EmbeddedSentinel
 from sahool_cache.events import CredentialsRefused, CredentialsRenewed, NodeDown
 from tests.integration.observe import Recorder, eventually
+from tests.security.roles import connections
 
 PASSWORD = "Tilia-cordata-10"
 USERS = ("one", "two")
@@ -48,9 +49,7 @@ def settings(group: EmbeddedSentinel, **update: Any) -> RedisSettings:
 
 
 async def users(group: EmbeddedSentinel) -> set[str]:
-    lines = str(await group.command(group.master, "CLIENT", "LIST")).splitlines()
-    clients = [dict(word.split("=", 1) for word in line.split() if "=" in word) for line in lines]
-    return {facts["user"] for facts in clients if facts["name"] == "app"}
+    return {facts["user"] for _, facts in await connections(group, (group.master,))}
 
 
 class Plain(CredentialProvider):

@@ -23,7 +23,7 @@ from sahool_cache.events import (
 from tests.integration.load import Load
 from tests.integration.observe import Recorder, eventually
 from tests.security.authority import Authority, Shown, put
-from tests.security.roles import grant
+from tests.security.roles import connections, grant
 from tests.security.servers import redis_server
 
 OLD, NEW = "Ulmus-glabra-13", "Salix-alba-14"
@@ -78,13 +78,8 @@ class GuardedSentinels:
         """
         Those of the client, in the words of every sentinel.
         """
-        found = set()
-        for node in self.group.sentinels:
-            for line in str(await self.group.command(node, "CLIENT", "LIST")).splitlines():
-                facts = dict(word.split("=", 1) for word in line.split() if "=" in word)
-                if facts["name"] == "app":
-                    found.add((node.port, facts["id"]))
-        return found
+        found = await connections(self.group, self.group.sentinels)
+        return {(port, facts["id"]) for port, facts in found}
 
     async def another_life(self) -> None:
         """
