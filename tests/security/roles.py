@@ -56,6 +56,7 @@ def as_client(group: EmbeddedSentinel, user: str, **update: Any) -> RedisSetting
             "password": password_of(user),
             "sentinel_username": "client",
             "sentinel_password": password_of("client"),
+            "durability_timeout": 2.0,  # a busy machine's replicas take their time
             **update,
         }
     )
