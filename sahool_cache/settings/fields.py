@@ -281,8 +281,9 @@ def without_input(error: ValidationError) -> ValidationError:
     Returns the same error without the values that caused it: one of them may be a password.
     """
     told: list[Any] = []
-    for each in error.errors(include_input=False, include_url=False):
-        kind: Any = each["type"]
+    errors: list[Any] = error.errors(include_input=False, include_url=False)
+    for each in errors:
+        kind = each["type"]
         if kind not in _KINDS:  # one that pydantic itself does not make again, as for paths
             kind = PydanticCustomError(kind, each["msg"])
         told.append({"type": kind, "loc": each["loc"], "input": None, "ctx": each.get("ctx", {})})
