@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -154,7 +155,7 @@ async def take_survey(settings: RedisSettings, within: float) -> Survey:
     Asks everybody; a group that is not well gets `within` seconds to become so, and those who do
     not answer as much again.
     """
-    async with RedisClient(settings) as redis:
+    async with aclosing(RedisClient(settings)) as redis:  # opened by the first look
         found = await settled_health(redis, within)
         topology = redis.topology
     async with Servers(settings.model_copy(update={"socket_timeout": within})) as servers:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 import json
+from typing import Any
 
 import pytest
 
+from sahool_cache.cli.health import settled_health
 from sahool_cache.embedded import EmbeddedSentinel
 from tests.cli.conftest import Cli
 
@@ -64,3 +67,25 @@ def test_a_password_is_in_no_output(calm_group: EmbeddedSentinel, cli: Cli) -> N
     done = cli("health", "--json", "--within", "0.5", "--url", url)
     assert done.returncode == 2
     assert "wrong-pw" not in done.stdout + done.stderr
+
+
+class HungAfterALook:
+    """
+    A client whose second look never ends.
+    """
+
+    looks = 0
+
+    async def health_check(self) -> dict[str, Any]:
+        self.looks += 1
+        if self.looks > 1:
+            await asyncio.Event().wait()
+        return {"status": "degraded"}
+
+
+@pytest.mark.asyncio
+async def test_a_look_that_hangs_does_not_outlast_the_time() -> None:
+    redis: Any = HungAfterALook()
+    async with asyncio.timeout(30):
+        assert await settled_health(redis, 0.5) == {"status": "degraded"}
+    assert redis.looks == 2
