@@ -170,7 +170,7 @@ TOLD: tuple[tuple[str, Change, str, str], ...] = (
     (
         "repl-backlog",
         server("replica", {INFO.asked: {"instantaneous_input_repl_kbps": "1024.5"}}),
-        "warning",
+        "hint",
         "holds 10 s of the writes",
     ),
     (

@@ -101,16 +101,20 @@ def _quorum(facts: Facts) -> Iterator[Finding]:
 
 
 def _ckquorum(facts: Facts) -> Iterator[Finding]:
+    count, name = facts.sentinel_count, facts.settings.master_name
     for each in facts.voices:
         said = each.said(CKQUORUM, "")
         if said and not said.startswith("OK"):
+            too_high = int(each.view["quorum"]) > count
             yield Finding(
                 severity="error",
                 server=str(each),
                 found=f"it could not start a failover now: {said}",
                 why="If the master were lost at this moment, nobody would replace it",
-                mend="Start the sentinels that are down, and let them reach one another; "
-                f"then `SENTINEL CKQUORUM {facts.settings.master_name}`.",
+                mend=f"`SENTINEL SET {name} quorum {majority(count)}` on every sentinel."
+                if too_high
+                else "Start the sentinels that are down, and let them reach one another; "
+                f"then `SENTINEL CKQUORUM {name}`.",
             )
 
 
