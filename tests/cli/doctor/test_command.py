@@ -50,7 +50,7 @@ def test_a_group_that_is_well_kept_ends_with_0(kept_group: EmbeddedSentinel, cli
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("✓ nothing is wrong\n")
     found = document(cli("doctor", "--json", settings=kept_group.settings, **secret))
-    assert (found["status"], found["findings"]) == ("ok", [])
+    assert (found["status"], found["findings"]) == ("healthy", [])
     assert not {each["check"] for each in found["skipped"]} & set(found["checked"])
 
 
@@ -71,7 +71,7 @@ def test_a_wrong_password_ends_with_2(kept_group: EmbeddedSentinel, cli: Cli) ->
     for secret, check in ((SENTINEL_PASSWORD, "login"), ("wrong-pw", "master-known")):
         done = cli("doctor", "--json", settings=wrong, REDIS_SENTINEL_PASSWORD=secret)
         found = document(done)
-        assert (done.returncode, found["status"]) == (2, "down")
+        assert (done.returncode, found["status"]) == (2, "unhealthy")
         assert check in {each["check"] for each in found["findings"]}
         assert "wrong-pw" not in done.stdout
 
@@ -93,7 +93,7 @@ async def test_whoever_hangs_does_not_hold_up_the_rest(cli: Cli) -> None:
         done = cli("doctor", "--json", "--within", "6", settings=group.settings, **secret)
         took = time.monotonic() - began
         found = document(done)
-        assert (done.returncode, found["status"]) == (2, "down")
+        assert (done.returncode, found["status"]) == (2, "unhealthy")
         assert took < 6 + 6, "the bound, and the start of a process on a busy machine"
         at = {each["server"]: each for each in found["findings"]}
         assert "does not answer" in at[str(group.master.address)]["found"]
@@ -108,7 +108,7 @@ async def test_a_group_of_which_nothing_is_left_ends_with_2(cli: Cli) -> None:
         settings = group.settings
     done = cli("doctor", "--json", "--within", "3", settings=settings)
     found = document(done)
-    assert (done.returncode, found["status"]) == (2, "down")
+    assert (done.returncode, found["status"]) == (2, "unhealthy")
     assert {each["check"] for each in found["findings"]} == {"sentinel-down", "master-known"}
     assert {"check": "failover-possible", "why": "no sentinel answers"} in found["skipped"]
 

@@ -13,10 +13,10 @@ from sahool_cache.address import Address
 from sahool_cache.cli.doctor.checks import CHECKS
 from sahool_cache.cli.doctor.diagnosis import diagnose
 from sahool_cache.cli.doctor.facts import Clock, Facts
-from sahool_cache.cli.doctor.questions import INFO
+from sahool_cache.cli.doctor.questions import INFO, MASTER
 from sahool_cache.embedded import EmbeddedSentinel
 from tests.cli.doctor.groups import look, names
-from tests.cli.doctor.unfit import SETTINGS, TOLD, Change, server
+from tests.cli.doctor.unfit import SETTINGS, TOLD, Change, peers, sentinel, server
 
 
 @pytest.mark.asyncio
@@ -181,3 +181,15 @@ def test_what_a_first_sync_brings_is_no_rate_of_writes(facts: Facts) -> None:
     told = {"instantaneous_input_repl_kbps": "90000.0", "master_link_status": "down"}
     copying = server("replica", {INFO.asked: told | {"master_sync_in_progress": "1"}})(facts)
     assert names(diagnose(copying, CHECKS)) == {"replica-link"}
+
+
+def test_a_sentinel_that_connects_anew_is_not_blind(facts: Facts) -> None:
+    anew = sentinel({MASTER.asked: {"flags": "master,disconnected"}})(facts)
+    assert not diagnose(anew, CHECKS).findings
+
+
+def test_a_sentinel_that_has_just_voted_down_a_master_is_not_down(facts: Facts) -> None:
+    def voted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [{**row, "flags": "sentinel,master_down"} for row in rows]
+
+    assert not diagnose(peers(voted)(facts), CHECKS).findings

@@ -19,7 +19,7 @@ from sahool_cache.cli.doctor.questions import (
     SLOWLOG,
 )
 
-__all__ = ["SETTINGS", "TOLD", "Change", "server"]
+__all__ = ["SETTINGS", "TOLD", "Change", "peers", "sentinel", "server"]
 
 SETTINGS: tuple[tuple[str, dict[str, Any], str, str], ...] = (
     ("command-timeout", {"command_timeout": 5}, "warning", "command_timeout is 5 s"),
