@@ -111,10 +111,8 @@ def test_an_answer_that_cannot_be_written_is_no_verdict_about_redis(arguments: s
     assert done.stderr == b"sahool-cache: [Errno 28] No space left on device\n"
 
 
-@pytest.mark.parametrize("redirected", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
-def test_a_stream_that_is_closed_leaves_the_status(redirected: str) -> None:
-    done = run(NOBODY, redirected)
-    assert (done.returncode, done.stderr) == (2, b"")
+def test_streams_that_are_closed_leave_the_status() -> None:
+    assert run(NOBODY, "<&- >&- 2>&-").returncode == 2
 
 
 def test_what_belongs_to_a_closed_stderr_is_not_written_to_stdout() -> None:
