@@ -111,6 +111,7 @@ async def test_a_group_of_which_nothing_is_left_ends_with_2(here: Cli) -> None:
     assert (done.returncode, found["status"]) == (2, "unhealthy")
     assert {each["check"] for each in found["findings"]} == {"sentinel-down", "master-known"}
     assert {"check": "failover-possible", "why": "no sentinel answers"} in found["skipped"]
+    assert found["findings"][0]["found"] == "this sentinel cannot be asked: connection refused"
 
 
 FEW = ("+@all", "-config", "-time", "-slowlog", "-acl", "-role", "-wait")
@@ -190,6 +191,16 @@ async def test_something_else_at_a_sentinels_address_is_told(answer: bytes) -> N
     assert found.status == 2
     assert "master-known" in names(found)
     assert names(found) & {"sentinel-down", "sentinel-group"}
+
+
+@pytest.mark.asyncio
+async def test_tls_that_nobody_speaks_is_named_as_the_cause(kept_group: EmbeddedSentinel) -> None:
+    encrypted = kept_group.settings.model_copy(update={"tls": True, "sentinel_tls": True})
+    found = diagnose(await survey(encrypted, within=5), CHECKS)
+    (finding, *_) = [finding for name, finding in found.findings if name == "sentinel-down"]
+    assert "TLS" in finding.found
+    assert "REDIS_SENTINEL_TLS" in finding.mend
+    assert "RESET" not in finding.mend, "nobody has gone"
 
 
 @pytest.mark.asyncio

@@ -25,6 +25,10 @@ def _down(facts: Facts) -> Iterator[Finding]:
             continue
         mend = "Start it; if it has gone for good, `SENTINEL RESET` with the group's name makes the"
         mend += " others forget it: on one after another, 30 s apart."
+        if each.reached:
+            mend = (
+                "See what holds it up (its CPU and log), and restart it; check REDIS_SENTINEL_TLS."
+            )
         if each.login_refused:
             mend = "Set REDIS_SENTINEL_PASSWORD (and REDIS_SENTINEL_USERNAME, if it has ACL users)."
         yield Finding(
