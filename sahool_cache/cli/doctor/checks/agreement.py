@@ -140,7 +140,8 @@ def _sight(facts: Facts) -> Iterator[Finding]:
             "sentinels; then see that they can reach one another."
             if sentinel
             else f"`SENTINEL SET {name} auth-pass <password>` (and `auth-user`) on that sentinel, "
-            "with the password of the servers; then see that it can reach the server.",
+            "with the password of the servers; then see that it can reach the server, and that its "
+            "last save did not fail (MISCONF is no answer to a PING).",
         )
 
 
