@@ -4,11 +4,14 @@ The command line: every command in one list, and what their results mean to the 
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
+from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -56,6 +59,7 @@ _PANELS = {
 """How ``--help`` groups them; what is in none comes last."""
 
 _STDOUT = 1
+_UNWRITTEN = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,21 +68,43 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     # What the library logs is in the answers; without a handler Python would print it among them.
     logging.getLogger("sahool_cache").addHandler(logging.NullHandler())
+    _complete_streams()
     try:
         status = _run(argv)
         sys.stdout.flush()
-    except (BrokenPipeError, SystemExit) as ended:
-        # Typer and rich both make an exit of it.
-        if BrokenPipeError not in {type(ended), type(ended.__context__)}:
+    except (OSError, SystemExit) as ended:
+        # Typer and rich both make an exit of a closed pipe.
+        error = ended.__context__ if isinstance(ended, SystemExit) else ended
+        if not isinstance(error, OSError) or error.errno not in _UNWRITTEN:
             raise
         # What is left in the buffer goes nowhere, instead of failing once more at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), _STDOUT)
-        return ExitStatus.PIPE_CLOSED
+        if isinstance(error, BrokenPipeError):
+            return ExitStatus.PIPE_CLOSED
+        print(f"sahool-cache: {error}", file=sys.stderr)
+        return ExitStatus.OUTPUT_LOST
     return status
 
 
+def _complete_streams() -> None:
+    # Python has None for one that was closed before it began, and may have a narrow encoding for
+    # others: our marks, and names and values, are UTF-8.
+    for name in ("stdin", "stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            mode = "r" if name == "stdin" else "w"
+            nowhere = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115  # to the end
+            setattr(sys, name, nowhere)
+        elif name != "stdin" and not stream.encoding.lower().startswith("utf"):
+            stream.reconfigure(encoding="utf-8")
+
+
 def _run(argv: Sequence[str] | None) -> int:
-    command = typer.main.get_command(_application())
+    command: Any = typer.main.get_command(_application())
+    for each in (command, *command.commands.values()):
+        for option in each.get_params(typer.Context(each)):
+            if getattr(option, "is_flag", False):
+                option.metavar = ""  # Typer would have "<bool>", as if it took a value
     try:
         status = command.main(argv, prog_name="sahool-cache", standalone_mode=False)
     except typer.TyperException as wrong:

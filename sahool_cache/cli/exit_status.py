@@ -26,6 +26,9 @@ class ExitStatus(IntEnum):
     USAGE = 64
     """The command line or the settings are wrong; nothing was done."""
 
+    OUTPUT_LOST = 74
+    """What was found could not be written, as on a full disk."""
+
     INTERRUPTED = 130
     """Ended by Ctrl-C."""
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import aclosing, suppress
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -39,7 +40,7 @@ def health(*, url: Url = None, within: Within = 3.0, as_json: AsJson = False) ->
     settings = group_settings(url, command_timeout=within)
 
     async def look() -> Answer:
-        async with RedisClient(settings) as redis:
+        async with aclosing(RedisClient(settings)) as redis:  # opened by the first look
             found = await settled_health(redis, within)
         return Answer(document=found, told=shown(found), status=STATUS[found["status"]])
 
@@ -51,13 +52,13 @@ async def settled_health(redis: RedisClient, within: float) -> dict[str, Any]:
     `RedisClient.health_check()` once all is well, or after that many seconds: a client that was
     opened a moment ago has not heard of everybody. Where the master is not to be had, ``why``.
     """
-    loop = asyncio.get_running_loop()
-    until = loop.time() + within
-    while True:
-        found = await redis.health_check()
-        if found["status"] == "healthy" or loop.time() >= until:
-            break
-        await asyncio.sleep(_LOOK_EVERY)
+    until = asyncio.get_running_loop().time() + within
+    found = await redis.health_check()
+    with suppress(TimeoutError):
+        async with asyncio.timeout_at(until):
+            while found["status"] != "healthy":
+                await asyncio.sleep(_LOOK_EVERY)
+                found = await redis.health_check()
     if found["status"] == "unhealthy":
         try:
             await redis.wait_ready(0)

@@ -5,6 +5,8 @@ The servers of a group one by one, past the client's own judgement of them.
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 from collections.abc import Callable, Iterable
 from typing import Any, Self
 
@@ -16,12 +18,14 @@ from sahool_cache.routing.sentinel_link import Channel
 from sahool_cache.settings import RedisSettings
 from sahool_cache.wiring.dialling import NetworkDialler
 
-__all__ = ["Command", "Servers", "Unanswered", "pairs", "read_info"]
+__all__ = ["Command", "Servers", "Unanswered", "pairs", "read_info", "reason"]
 
 Command = tuple[str, ...]
 
 Unanswered = (DialFailed, LaneLost, ConnectionError, TimeoutError)
 """What asking raises where a server gives no answer; the text says why."""
+
+_NO_CONNECTION = re.compile(r"Error (-?\d+) connecting to \S+\. (.*)\.")
 
 
 class Servers:
@@ -124,6 +128,18 @@ class Servers:
         addresses = tuple(addresses)
         answers = await asyncio.gather(*map(told, addresses))
         return dict(zip(addresses, answers, strict=True))
+
+
+def reason(why: object) -> str:
+    """
+    Why there is no answer, in the system's words where redis-py wraps them.
+    """
+    found = _NO_CONNECTION.fullmatch(str(why))
+    if found is None:
+        return str(why)
+    number, words = int(found[1]), found[2]
+    # Of TLS, and of names, the numbers are not the system's.
+    return os.strerror(number).lower() if words.startswith("Connect call failed") else words
 
 
 def read_info(reply: Any) -> dict[str, str]:

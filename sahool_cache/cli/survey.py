@@ -4,9 +4,9 @@ What everybody in a group says at one moment: the client, each sentinel, each se
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from redis.exceptions import NoPermissionError
 
 from sahool_cache.address import Address
 from sahool_cache.cli.health import settled_health
-from sahool_cache.cli.servers import Servers, pairs
+from sahool_cache.cli.servers import Servers, pairs, reason
 from sahool_cache.client import RedisClient
 from sahool_cache.routing.discovery import SentinelView, questions, read_view
 from sahool_cache.routing.topology import Topology
@@ -25,7 +25,6 @@ __all__ = ["SentinelWord", "ServerWord", "Survey", "read_sections", "take_survey
 Value = int | float | str
 Sections = Mapping[str, Mapping[str, Value]]
 
-_NO_CONNECTION = re.compile(r"Error (\d+) connecting to ")
 _NUMBER = re.compile(r"-?\d{1,19}(\.\d+)?")
 
 
@@ -154,7 +153,7 @@ async def take_survey(settings: RedisSettings, within: float) -> Survey:
     Asks everybody; a group that is not well gets `within` seconds to become so, and those who do
     not answer as much again.
     """
-    async with RedisClient(settings) as redis:
+    async with aclosing(RedisClient(settings)) as redis:  # opened by the first look
         found = await settled_health(redis, within)
         topology = redis.topology
     async with Servers(settings.model_copy(update={"socket_timeout": within})) as servers:
@@ -211,7 +210,7 @@ async def _ask_sentinels(
 
 def _sentinel(address: Address, answer: list[Any] | str, name: str) -> SentinelWord:
     if isinstance(answer, str):
-        return SentinelWord(address=address, why=_reason(answer))
+        return SentinelWord(address=address, why=reason(answer))
     *replies, usable = answer
     try:
         view = read_view(address, name, replies, lambda announced: announced)
@@ -248,14 +247,6 @@ def _server(address: Address, announced: Address, answer: list[Any] | str) -> Se
         address=address,
         announced=announced,
         answers=isinstance(answer, list),
-        why=None if told else _reason(str(said)),
+        why=None if told else reason(str(said)),
         sections=read_sections(str(said)) if told else {},
     )
-
-
-def _reason(why: str) -> str:
-    """
-    Why there is no answer, in the system's words where redis-py wraps them.
-    """
-    found = _NO_CONNECTION.match(why)
-    return os.strerror(int(found[1])).lower() if found else why

@@ -27,7 +27,7 @@ from sahool_cache.routing.sentinel_link import Channel
 from sahool_cache.settings import RedisSettings, TLSChoice
 from sahool_cache.wiring.rights import Emit, Rights
 
-__all__ = ["Dialler", "NetworkDialler", "check_providers"]
+__all__ = ["GREETING", "Dialler", "NetworkDialler", "check_providers"]
 
 
 GREETING = 3

@@ -18,8 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from sahool_cache import RedisSettings
-from tests.cli.conftest import _variables
-from tests.house import ROOT
+from tests.cli.conftest import environment
 
 __all__ = ["Terminal"]
 
@@ -38,9 +37,10 @@ class Terminal:
         columns: int = 80,
         **variables: str,
     ) -> None:
-        left_out = ("REDIS_", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TTY_")
-        env = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
-        env |= {"PYTHONPATH": str(ROOT), "TERM": "xterm-256color", "PYTHONUTF8": "1"}
+        left_out = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TTY_")
+        told = environment(settings).items()
+        env = {name: value for name, value in told if not name.startswith(left_out)}
+        env |= {"TERM": "xterm-256color", "PYTHONUTF8": "1"}
         self._ours, self._theirs = pty.openpty()
         self.resize(lines, columns)
         self.mode: list[Any] = termios.tcgetattr(self._theirs)
@@ -49,7 +49,7 @@ class Terminal:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "sahool_cache", *arguments],
             cwd=cwd,
-            env=env | _variables(settings) | variables,
+            env=env | variables,
             stdin=self._theirs,
             stdout=self._theirs,
             stderr=self._theirs,

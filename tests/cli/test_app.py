@@ -9,6 +9,9 @@ import pty
 import signal
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 from sahool_cache.cli.app import COMMANDS
 from tests.cli.conftest import Cli
@@ -77,3 +80,45 @@ def test_ctrl_c_at_a_question_within_an_event_loop_is_an_answer() -> None:
         process.kill()
         process.wait()
         os.close(ours)
+
+
+def test_the_help_of_a_flag_names_no_value(here: Cli) -> None:
+    assert "<bool>" not in here("set", "--help", COLUMNS="100").stdout
+
+
+def run(arguments: str, redirected: str, **variables: str) -> subprocess.CompletedProcess[bytes]:
+    """
+    As a shell starts it, with what it does to the three streams.
+    """
+    return subprocess.run(
+        ["/bin/sh", "-c", f'"$PYTHON" -m sahool_cache {arguments} {redirected}'],
+        cwd=ROOT,
+        env=os.environ | {"PYTHON": sys.executable} | variables,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+
+NOBODY = "health --within 0.1 --url redis+sentinel://127.0.0.1:1/nobody"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("arguments", [NOBODY, f"{NOBODY} --json"])
+def test_an_answer_that_cannot_be_written_is_no_verdict_about_redis(arguments: str) -> None:
+    done = run(arguments, ">/dev/full")
+    assert done.returncode == 74
+    assert done.stderr == b"sahool-cache: [Errno 28] No space left on device\n"
+
+
+def test_streams_that_are_closed_leave_the_status() -> None:
+    assert run(NOBODY, "<&- >&- 2>&-").returncode == 2
+
+
+def test_what_belongs_to_a_closed_stderr_is_not_written_to_stdout() -> None:
+    assert run("keys --nonsense", "2>&-").stdout == b""
+
+
+def test_a_narrow_encoding_is_widened() -> None:
+    done = run(NOBODY, "", PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stdout[:12]) == (2, "✗ unhealthy".encode()[:12])

@@ -4,12 +4,15 @@ Asking single servers and sentinels.
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
-from sahool_cache.cli.servers import Servers
+from sahool_cache.cli.servers import Servers, reason
 from sahool_cache.embedded import EmbeddedSentinel
 
 PING = ("PING",)
+REFUSED = "connection refused"
 
 
 @pytest.mark.asyncio
@@ -42,3 +45,17 @@ async def test_who_comes_back_is_asked_again() -> None:
         for node in (server, sentinel):
             await group.resume(node)
         await until_both_answer()
+
+
+@pytest.mark.parametrize(
+    ("why", "told"),
+    [
+        (f"Error {errno.ECONNREFUSED} connecting to h:1. Connect call failed ('1', 1).", REFUSED),
+        ("Error -2 connecting to h:1. Name or service not known.", "Name or service not known"),
+        ("Error 1 connecting to h:1. [SSL] record layer failure.", "[SSL] record layer failure"),
+        ("login refused", "login refused"),
+        ("", ""),
+    ],
+)
+def test_a_reason_is_told_in_the_words_of_the_system(why: str, told: str) -> None:
+    assert reason(why) == told

@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -26,20 +25,18 @@ from sahool_cache.cli.watch.moment import Moment, Row
 from sahool_cache.cli.watch.picture import MINIMUM_SIZE, picture
 from sahool_cache.cli.watch.words import words
 from sahool_cache.embedded import EmbeddedSentinel
-from tests.cli.conftest import Cli, _variables
+from tests.cli.conftest import Cli, environment
 from tests.cli.terminal import Terminal
-from tests.house import ROOT
 
 MASTER, REPLICA, DEAD = (Address("127.0.0.1", port) for port in (15001, 15002, 15003))
 
 
 @contextmanager
 def piped(group: EmbeddedSentinel, cwd: Path) -> Iterator[subprocess.Popen[str]]:
-    env = {name: value for name, value in os.environ.items() if not name.startswith("REDIS_")}
     with subprocess.Popen(
         [sys.executable, "-m", "sahool_cache", "watch"],
         cwd=cwd,
-        env=env | {"PYTHONPATH": str(ROOT)} | _variables(group.settings),
+        env=environment(group.settings),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -15,7 +15,7 @@ from redis import exceptions as redis_errors
 from sahool_cache.address import Address
 from sahool_cache.cli.doctor.facts import Clock, Member, Role
 from sahool_cache.cli.doctor.questions import QUESTIONS, Question
-from sahool_cache.cli.servers import Servers, Unanswered, read_info
+from sahool_cache.cli.servers import Servers, Unanswered, read_info, reason
 from sahool_cache.connection.faults import DialFailed
 from sahool_cache.rights import RIGHTS
 from sahool_cache.settings import RedisSettings
@@ -61,7 +61,7 @@ class Asker:
         except Unanswered as error:
             return replace(
                 member,
-                silent=str(error) or f"no answer within {seconds * 0.8:.3g} s",
+                silent=reason(error) or f"no answer within {seconds * 0.8:.3g} s",
                 login_refused=isinstance(error, DialFailed) and error.login,
                 reached=await _takes_connections(place.dialled, seconds * 0.2),
             )

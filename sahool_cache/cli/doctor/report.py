@@ -20,9 +20,9 @@ from sahool_cache.cli.exit_status import ExitStatus
 __all__ = ["document", "told"]
 
 _STATUS = {
-    ExitStatus.OK: ("ok", "nothing is wrong"),
+    ExitStatus.OK: ("healthy", "nothing is wrong"),
     ExitStatus.DEGRADED: ("degraded", "the group can be used, but not all is as it should be"),
-    ExitStatus.DOWN: ("down", "the master cannot be used"),
+    ExitStatus.DOWN: ("unhealthy", "the master cannot be used"),
 }
 _TITLES = {
     "error": Text.assemble(mark(ExitStatus.DOWN), (" Wrong", "bold")),

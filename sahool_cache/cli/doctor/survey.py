@@ -13,6 +13,7 @@ from sahool_cache.cli.doctor.asking import Asker, Place
 from sahool_cache.cli.doctor.facts import Facts, Member, Reported, Role, is_down, rows
 from sahool_cache.cli.servers import Servers
 from sahool_cache.settings import RedisSettings
+from sahool_cache.wiring.dialling import GREETING
 
 __all__ = ["survey"]
 
@@ -27,8 +28,9 @@ async def survey(settings: RedisSettings, within: float) -> Facts:
     patient = settings.model_copy(
         update={
             "socket_timeout": within,
-            "socket_connect_timeout": within,
-            "sentinel_timeout": within,
+            # A greeting ends before the look does: it knows better why there is no answer.
+            "socket_connect_timeout": within * 0.25,
+            "sentinel_timeout": within * 0.2 / GREETING,
         }
     )
     async with Servers(patient) as servers:

@@ -17,7 +17,8 @@ Who = Literal["master", "replica", "every replica", "sentinel"]
 @dataclass(frozen=True, kw_only=True)
 class Fault:
     """
-    What is sent to whom, what undoes it, and the check that finds it.
+    What is sent to whom, what undoes it and its cure, and the check that finds it. `cured` is
+    whether what the doctor says to send can be sent as it stands.
     """
 
     check: str
@@ -26,9 +27,12 @@ class Fault:
     undone: tuple[tuple[str | int, ...], ...]
     words: str
     severity: str = "warning"
+    cured: bool = True
 
 
-def setting(check: str, who: Who, change: str, back: str, words: str, severity: str) -> Fault:
+def setting(
+    check: str, who: Who, change: str, back: str, words: str, severity: str, *, cured: bool = True
+) -> Fault:
     """
     A fault that is one CONFIG SET, or SENTINEL SET.
     """
@@ -41,6 +45,7 @@ def setting(check: str, who: Who, change: str, back: str, words: str, severity: 
         undone=((*command, name, back),),
         words=words,
         severity=severity,
+        cured=cured,
     )
 
 
@@ -57,11 +62,10 @@ FAULTS = (
     setting("replica-stale-data", "replica", "replica-serve-stale-data no", "yes", "", "hint"),
     setting("masterauth", "master", 'masterauth ""', PASSWORD, "is not set", "error"),
     setting("masterauth", "replica", "masterauth other", PASSWORD, "another", "error"),
-    setting("persistence", "replica", 'save ""', "3600 1", "nothing on disk", "warning"),
     setting("maxmemory", "master", "maxmemory 0", "100mb", "is not set", "warning"),
     setting("maxmemory", "master", "maxmemory 4000gb", "100mb", "its host has", "warning"),
-    setting("memory-used", "replica", "maxmemory 1mb", "100mb", "of maxmemory (1 MiB)", "warning"),
-    setting("settings-differ", "replica", "maxmemory 90mb", "100mb", "maxmemory", "warning"),
+    setting("memory-used", "replica", "maxmemory 1mb", "100mb", "(1 MiB)", "warning", cured=False),
+    setting("settings-differ", "replica", "maxmemory 90mb", "100mb", "", "warning", cured=False),
     setting("idle-connections", "master", "timeout 10", "0", "idle for 10 s", "warning"),
     setting("idle-connections", "replica", "timeout 600", "0", "idle for 600 s", "hint"),
     setting("idle-connections", "master", "tcp-keepalive 0", "300", "tcp-keepalive", "warning"),
@@ -70,7 +74,17 @@ FAULTS = (
     setting("sentinel-quorum", "sentinel", "quorum 1", "2", "of 3 is 2", "warning"),
     setting("sentinel-quorum", "sentinel", "quorum 3", "2", "of 3 is 2", "warning"),
     setting("failover-possible", "sentinel", "quorum 4", "2", "NOQUORUM", "error"),
-    setting("sentinel-settings", "sentinel", "failover-timeout 7000", "10000", "7000", "warning"),
+    setting(
+        *("sentinel-settings", "sentinel", "failover-timeout 7000", "10000", "7000", "warning"),
+        cured=False,
+    ),
+    Fault(
+        check="persistence",
+        who="replica",
+        sent=(("CONFIG", "SET", "save", ""),),
+        undone=(("CONFIG", "SET", "save", "3600 1"), ("CONFIG", "SET", "appendonly", "no")),
+        words="nothing on disk",
+    ),
     Fault(
         check="no-password",
         who="replica",
@@ -85,12 +99,16 @@ FAULTS = (
         undone=(("CONFIG", "SET", "requirepass", PASSWORD),),
         words="login refused",
         severity="error",
+        cured=False,
     ),
     Fault(
         check="sentinel-names",
         who="sentinel",
         sent=(("SENTINEL", "CONFIG", "SET", "announce-hostnames", "yes"),),
-        undone=(("SENTINEL", "CONFIG", "SET", "announce-hostnames", "no"),),
+        undone=(
+            ("SENTINEL", "CONFIG", "SET", "announce-hostnames", "no"),
+            ("SENTINEL", "CONFIG", "SET", "resolve-hostnames", "no"),
+        ),
         words="does not resolve",
     ),
     Fault(
@@ -99,6 +117,7 @@ FAULTS = (
         sent=(("SENTINEL", "CONFIG", "SET", "resolve-hostnames", "yes"),),
         undone=(("SENTINEL", "CONFIG", "SET", "resolve-hostnames", "no"),),
         words="resolve-hostnames differs",
+        cured=False,
     ),
     Fault(
         check="eviction",
@@ -111,7 +130,7 @@ FAULTS = (
         check="eviction",
         who="master",
         sent=EXPIRING,
-        undone=(("FLUSHALL",),),
+        undone=(("CONFIG", "SET", "maxmemory-policy", "noeviction"), ("FLUSHALL",)),
         words="noeviction",
         severity="hint",
     ),

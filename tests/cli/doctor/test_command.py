@@ -50,51 +50,51 @@ def test_a_group_that_is_well_kept_ends_with_0(kept_group: EmbeddedSentinel, cli
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("✓ nothing is wrong\n")
     found = document(cli("doctor", "--json", settings=kept_group.settings, **secret))
-    assert (found["status"], found["findings"]) == ("ok", [])
+    assert (found["status"], found["findings"]) == ("healthy", [])
     assert not {each["check"] for each in found["skipped"]} & set(found["checked"])
 
 
-def test_findings_end_with_1_and_say_how_to_mend(calm_group: EmbeddedSentinel, cli: Cli) -> None:
-    done = cli("doctor", settings=calm_group.settings)
+def test_findings_end_with_1_and_say_how_to_mend(calm_group: EmbeddedSentinel, here: Cli) -> None:
+    done = here("doctor", settings=calm_group.settings)
     assert (done.returncode, done.stderr) == (1, "")
     servers = f"{calm_group.master.address}, "
     assert f"min-replicas  {servers}" in done.stdout, "said once for all servers"
     assert "To mend: `CONFIG SET min-replicas-to-write 1`" in done.stdout
-    done = cli("doctor", "--json", settings=calm_group.settings)
+    done = here("doctor", "--json", settings=calm_group.settings)
     assert (done.returncode, document(done)["status"]) == (1, "degraded")
     told = [each["server"] for each in json.loads(done.stdout)["findings"]]
     assert told.count(str(calm_group.master.address)) >= 3, "a program is told of each server"
 
 
-def test_a_wrong_password_ends_with_2(kept_group: EmbeddedSentinel, cli: Cli) -> None:
+def test_a_wrong_password_ends_with_2(kept_group: EmbeddedSentinel, here: Cli) -> None:
     wrong = kept_group.settings.model_copy(update={"password": "wrong-pw"})
     for secret, check in ((SENTINEL_PASSWORD, "login"), ("wrong-pw", "master-known")):
-        done = cli("doctor", "--json", settings=wrong, REDIS_SENTINEL_PASSWORD=secret)
+        done = here("doctor", "--json", settings=wrong, REDIS_SENTINEL_PASSWORD=secret)
         found = document(done)
-        assert (done.returncode, found["status"]) == (2, "down")
+        assert (done.returncode, found["status"]) == (2, "unhealthy")
         assert check in {each["check"] for each in found["findings"]}
         assert "wrong-pw" not in done.stdout
 
 
-def test_wrong_settings_are_usage_errors(cli: Cli) -> None:
-    done = cli("doctor", "--json")
+def test_wrong_settings_are_usage_errors(here: Cli) -> None:
+    done = here("doctor", "--json")
     assert (done.returncode, done.stdout) == (64, "")
     assert "no sentinel is given" in done.stderr
 
 
 @pytest.mark.asyncio
-async def test_whoever_hangs_does_not_hold_up_the_rest(cli: Cli) -> None:
+async def test_whoever_hangs_does_not_hold_up_the_rest(here: Cli) -> None:
     async with well_kept(down_after=60.0) as group:
         await group.pause(group.master)
         await group.pause(group.sentinels[0])
         await group.kill(group.replicas[0])
         began = time.monotonic()
         secret = {"REDIS_SENTINEL_PASSWORD": SENTINEL_PASSWORD}
-        done = cli("doctor", "--json", "--within", "6", settings=group.settings, **secret)
+        done = here("doctor", "--json", "--within", "6", settings=group.settings, **secret)
         took = time.monotonic() - began
         found = document(done)
-        assert (done.returncode, found["status"]) == (2, "down")
-        assert took < 6 + 6, "the bound, and the start of a process on a busy machine"
+        assert (done.returncode, found["status"]) == (2, "unhealthy")
+        assert took < 6 + 6, "the bound, on a busy machine"
         at = {each["server"]: each for each in found["findings"]}
         assert "does not answer" in at[str(group.master.address)]["found"]
         assert at[str(group.sentinels[0].address)]["check"] == "sentinel-down"
@@ -103,14 +103,15 @@ async def test_whoever_hangs_does_not_hold_up_the_rest(cli: Cli) -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_group_of_which_nothing_is_left_ends_with_2(cli: Cli) -> None:
+async def test_a_group_of_which_nothing_is_left_ends_with_2(here: Cli) -> None:
     async with EmbeddedSentinel() as group:
         settings = group.settings
-    done = cli("doctor", "--json", "--within", "3", settings=settings)
+    done = here("doctor", "--json", "--within", "3", settings=settings)
     found = document(done)
-    assert (done.returncode, found["status"]) == (2, "down")
+    assert (done.returncode, found["status"]) == (2, "unhealthy")
     assert {each["check"] for each in found["findings"]} == {"sentinel-down", "master-known"}
     assert {"check": "failover-possible", "why": "no sentinel answers"} in found["skipped"]
+    assert found["findings"][0]["found"] == "this sentinel cannot be asked: connection refused"
 
 
 FEW = ("+@all", "-config", "-time", "-slowlog", "-acl", "-role", "-wait")
@@ -190,6 +191,16 @@ async def test_something_else_at_a_sentinels_address_is_told(answer: bytes) -> N
     assert found.status == 2
     assert "master-known" in names(found)
     assert names(found) & {"sentinel-down", "sentinel-group"}
+
+
+@pytest.mark.asyncio
+async def test_tls_that_nobody_speaks_is_named_as_the_cause(kept_group: EmbeddedSentinel) -> None:
+    encrypted = kept_group.settings.model_copy(update={"tls": True, "sentinel_tls": True})
+    found = diagnose(await survey(encrypted, within=5), CHECKS)
+    (finding, *_) = [finding for name, finding in found.findings if name == "sentinel-down"]
+    assert "TLS" in finding.found
+    assert "REDIS_SENTINEL_TLS" in finding.mend
+    assert "RESET" not in finding.mend, "nobody has gone"
 
 
 @pytest.mark.asyncio

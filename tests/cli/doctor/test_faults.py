@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
 
@@ -11,7 +12,7 @@ from sahool_cache.cli.doctor.diagnosis import diagnose
 from sahool_cache.embedded import EmbeddedSentinel
 from sahool_cache.embedded.node import Node
 from tests.cli.doctor.faults import FAULTS, Fault, Who
-from tests.cli.doctor.groups import PASSWORD, SENTINEL_PASSWORD, look, until_silent
+from tests.cli.doctor.groups import PASSWORD, SENTINEL_PASSWORD, look, names, until_silent
 
 
 @pytest.mark.asyncio
@@ -44,11 +45,22 @@ async def send(connection: Redis, commands: Iterable[tuple[str | int, ...]]) -> 
         await connection.execute_command(*command)
 
 
+def told_commands(mend: str) -> Iterable[tuple[str, ...]]:
+    """
+    The settings that a finding says to send.
+    """
+    for command in re.findall("`([^`]+)`", mend):
+        if " SET " in command or command.startswith("ACL SETUSER"):
+            yield tuple(re.sub("<password[^>]*>", PASSWORD, command).split())
+
+
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
     "fault", [pytest.param(each, id=f"{each.check}-{n}") for n, each in enumerate(FAULTS)]
 )
-async def test_a_fault_of_a_real_group_is_found(kept_group: EmbeddedSentinel, fault: Fault) -> None:
+async def test_a_fault_of_a_real_group_is_found_and_mended_as_told(
+    kept_group: EmbeddedSentinel, fault: Fault
+) -> None:
     nodes = members(kept_group, fault.who)
     async with AsyncExitStack() as connections:
         # Connections that are made before, and so survive a change of the password.
@@ -57,6 +69,12 @@ async def test_a_fault_of_a_real_group_is_found(kept_group: EmbeddedSentinel, fa
             connections.push_async_callback(send, connection, fault.undone)
             await send(connection, fault.sent)
         found = diagnose(await look(kept_group.settings), CHECKS)
+        if fault.cured:
+            (mend, *_) = [finding.mend for name, finding in found.findings if name == fault.check]
+            for node in nodes:
+                async with connected(node) as connection:
+                    await send(connection, told_commands(mend))
+            assert fault.check not in names(diagnose(await look(kept_group.settings), CHECKS))
     mine = [finding for name, finding in found.findings if name == fault.check]
     assert [fault.severity for each in mine] == [each.severity for each in mine] != []
     assert fault.words in mine[0].found

@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,9 +13,10 @@ from sahool_cache.address import Address
 from sahool_cache.cli.doctor.checks import CHECKS
 from sahool_cache.cli.doctor.diagnosis import diagnose
 from sahool_cache.cli.doctor.facts import Clock, Facts
+from sahool_cache.cli.doctor.questions import INFO, MASTER
 from sahool_cache.embedded import EmbeddedSentinel
 from tests.cli.doctor.groups import look, names
-from tests.cli.doctor.unfit import SETTINGS, TOLD, Change, server
+from tests.cli.doctor.unfit import SETTINGS, TOLD, Change, peers, sentinel, server
 
 
 @pytest.mark.asyncio
@@ -154,3 +156,40 @@ def test_a_clock_that_is_off_by_less_than_can_be_measured_is_left_alone(facts: F
 def test_a_server_that_does_not_tell_the_time_is_skipped(facts: Facts) -> None:
     mute = server("replica", clock=None)(facts)
     assert "+time" in next(x.why for x in diagnose(mute, CHECKS).skipped if x.check == "clock")
+
+
+def mend(facts: Facts, check: str) -> str:
+    """
+    What cures the first finding of that check.
+    """
+    return next(found.mend for name, found in diagnose(facts, CHECKS).findings if name == check)
+
+
+def test_a_bound_on_replicas_is_not_mended_where_there_is_none(facts: Facts) -> None:
+    lone = replace(facts, servers=tuple(each for each in facts.servers if each.role == "master"))
+    assert mend(lone, "min-replicas") == mend(lone, "replicas")
+
+
+def test_a_limit_of_connections_is_mended_by_a_higher_one(facts: Facts) -> None:
+    wide = replace(facts, settings=facts.settings.model_copy(update={"max_connections": 6000}))
+    assert "maxclients 12000" in mend(wide, "maxclients")
+    full = server("master", {INFO.asked: {"connected_clients": "9000"}})(facts)
+    assert "maxclients 18000" in mend(full, "maxclients")
+
+
+def test_what_a_first_sync_brings_is_no_rate_of_writes(facts: Facts) -> None:
+    told = {"instantaneous_input_repl_kbps": "90000.0", "master_link_status": "down"}
+    copying = server("replica", {INFO.asked: told | {"master_sync_in_progress": "1"}})(facts)
+    assert names(diagnose(copying, CHECKS)) == {"replica-link"}
+
+
+def test_a_sentinel_that_connects_anew_is_not_blind(facts: Facts) -> None:
+    anew = sentinel({MASTER.asked: {"flags": "master,disconnected"}})(facts)
+    assert not diagnose(anew, CHECKS).findings
+
+
+def test_a_sentinel_that_has_just_voted_down_a_master_is_not_down(facts: Facts) -> None:
+    def voted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [{**row, "flags": "sentinel,master_down"} for row in rows]
+
+    assert not diagnose(peers(voted)(facts), CHECKS).findings

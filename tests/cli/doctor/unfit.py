@@ -19,7 +19,7 @@ from sahool_cache.cli.doctor.questions import (
     SLOWLOG,
 )
 
-__all__ = ["SETTINGS", "TOLD", "Change", "server"]
+__all__ = ["SETTINGS", "TOLD", "Change", "peers", "sentinel", "server"]
 
 SETTINGS: tuple[tuple[str, dict[str, Any], str, str], ...] = (
     ("command-timeout", {"command_timeout": 5}, "warning", "command_timeout is 5 s"),
@@ -170,7 +170,7 @@ TOLD: tuple[tuple[str, Change, str, str], ...] = (
     (
         "repl-backlog",
         server("replica", {INFO.asked: {"instantaneous_input_repl_kbps": "1024.5"}}),
-        "warning",
+        "hint",
         "holds 10 s of the writes",
     ),
     (

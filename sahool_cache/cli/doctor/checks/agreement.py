@@ -5,11 +5,11 @@ Checks of what the sentinels say of one another, of the group, and of the server
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from sahool_cache.address import Address
 from sahool_cache.cli.doctor.diagnosis import Check, Finding
-from sahool_cache.cli.doctor.facts import Facts, Member, is_down, listed, rows
+from sahool_cache.cli.doctor.facts import Facts, Member, listed, rows
 from sahool_cache.cli.doctor.questions import (
     KNOWN_REPLICAS,
     KNOWN_SENTINELS,
@@ -124,7 +124,7 @@ def _sight(facts: Facts) -> Iterator[Finding]:
         blind = [
             each
             for each in facts.voices
-            if any(is_down(row) for address, row in rows(each) if address == member.address)
+            if any(_is_blind(row) for address, row in rows(each) if address == member.address)
         ]
         if not blind:
             continue
@@ -140,8 +140,14 @@ def _sight(facts: Facts) -> Iterator[Finding]:
             "sentinels; then see that they can reach one another."
             if sentinel
             else f"`SENTINEL SET {name} auth-pass <password>` (and `auth-user`) on that sentinel, "
-            "with the password of the servers; then see that it can reach the server.",
+            "with the password of the servers; then see that it can reach the server, and that its "
+            "last save did not fail (MISCONF is no answer to a PING).",
         )
+
+
+def _is_blind(row: Mapping[str, str]) -> bool:
+    # Not while it is disconnected: after a failover a sentinel connects to all servers anew.
+    return not {"s_down", "o_down"}.isdisjoint(row.get("flags", "").split(","))
 
 
 CHECKS = (

@@ -48,7 +48,10 @@ def _open(facts: Facts) -> Iterator[Finding | Skipped]:
             found="it can be used without a password"
             + (", and protected-mode is off" if unprotected else ""),
             why="Whoever reaches its port may read, change and delete everything",
-            mend="On every server: `CONFIG SET masterauth <password>` first, then `CONFIG SET "
+            # The same password as before would change nothing.
+            mend="`ACL SETUSER default resetpass ><password>`, then `ACL SAVE` or `CONFIG REWRITE`."
+            if each.config.get("requirepass")
+            else "On every server: `CONFIG SET masterauth <password>` first, then `CONFIG SET "
             "requirepass <password>`, `CONFIG REWRITE`; on every sentinel `SENTINEL SET "
             f"{facts.settings.master_name} auth-pass <password>`; REDIS_PASSWORD here.",
         )

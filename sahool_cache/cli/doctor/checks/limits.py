@@ -104,8 +104,8 @@ def _clients(facts: Facts) -> Iterator[Finding]:
                 found=f"maxclients is {most:.0f}, {now:.0f} are connected, and this client alone "
                 f"may open {wanted} (max_connections)",
                 why="Further connections are refused, those of sentinels and replicas, too",
-                mend="`CONFIG SET maxclients 10000`, then `CONFIG REWRITE`; or a smaller "
-                "REDIS_MAX_CONNECTIONS.",
+                mend=f"`CONFIG SET maxclients {max(10_000, 2 * wanted, 2 * now):.0f}`, then "
+                "`CONFIG REWRITE`; or a smaller REDIS_MAX_CONNECTIONS.",
             )
         elif refused:
             yield Finding(

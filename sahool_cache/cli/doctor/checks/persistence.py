@@ -16,7 +16,7 @@ _JOBS = {
     "rdb_last_bgsave_status": ("the last BGSAVE", "BGSAVE"),
     "aof_last_write_status": (
         "the last write to the append-only file",
-        "CONFIG SET appendonly yes",
+        "BGREWRITEAOF",
     ),
     "aof_last_bgrewrite_status": ("the last rewrite of the append-only file", "BGREWRITEAOF"),
 }

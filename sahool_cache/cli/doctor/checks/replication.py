@@ -14,6 +14,7 @@ __all__ = ["CHECKS"]
 
 _BACKLOG_SECONDS = 60
 _BEHIND_BYTES = 64 << 20
+_START_ONE = "Start a server with `replicaof <master's address> <port>` and `masterauth`."
 
 
 def _none(facts: Facts) -> Iterator[Finding]:
@@ -22,7 +23,7 @@ def _none(facts: Facts) -> Iterator[Finding]:
             severity="error",
             found="the master has no replica",
             why="If it is lost, nothing can take over, and what it held is gone",
-            mend="Start a server with `replicaof <master's address> <port>` and `masterauth`.",
+            mend=_START_ONE,
         )
 
 
@@ -95,14 +96,15 @@ def _following(facts: Facts) -> Iterator[Member]:
 
 
 def _backlog(facts: Facts) -> Iterator[Finding]:
-    rates = [each.number("instantaneous_input_repl_kbps") for each in _following(facts)]
+    linked = [x for x in _following(facts) if x.info.get("master_link_status") == "up"]
+    rates = [each.number("instantaneous_input_repl_kbps") for each in linked]  # or it is a sync
     rate = max(rates, default=0.0) * 1024
     for each in facts.configured():
         size = each.number("repl-backlog-size")
         if rate and size / rate < _BACKLOG_SECONDS:
             wanted = 1 << max(20, int(rate * _BACKLOG_SECONDS * 2).bit_length())
             yield Finding(
-                severity="warning",
+                severity="hint",  # the rate is that of one second
                 server=str(each),
                 found=f"its replication backlog holds {size / rate:.0f} s of the writes of now",
                 why="A replica that is away for longer has to be synced from the beginning",
@@ -130,7 +132,9 @@ def _min_replicas(facts: Facts) -> Iterator[Finding]:
                 server=str(each),
                 found=f"min-replicas-to-write is {wanted:.0f} and there are {count} replicas",
                 why="As a master it refuses every write (NOREPLICAS)",
-                mend="`CONFIG SET min-replicas-to-write 1`, then `CONFIG REWRITE`.",
+                mend="`CONFIG SET min-replicas-to-write 1`, then `CONFIG REWRITE`."
+                if count
+                else _START_ONE,
             )
         elif count and wanted == count:
             yield Finding(

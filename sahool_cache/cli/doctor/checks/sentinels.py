@@ -25,6 +25,10 @@ def _down(facts: Facts) -> Iterator[Finding]:
             continue
         mend = "Start it; if it has gone for good, `SENTINEL RESET` with the group's name makes the"
         mend += " others forget it: on one after another, 30 s apart."
+        if each.reached:
+            mend = (
+                "See what holds it up (its CPU and log), and restart it; check REDIS_SENTINEL_TLS."
+            )
         if each.login_refused:
             mend = "Set REDIS_SENTINEL_PASSWORD (and REDIS_SENTINEL_USERNAME, if it has ACL users)."
         yield Finding(
@@ -101,16 +105,20 @@ def _quorum(facts: Facts) -> Iterator[Finding]:
 
 
 def _ckquorum(facts: Facts) -> Iterator[Finding]:
+    count, name = facts.sentinel_count, facts.settings.master_name
     for each in facts.voices:
         said = each.said(CKQUORUM, "")
         if said and not said.startswith("OK"):
+            too_high = int(each.view["quorum"]) > count
             yield Finding(
                 severity="error",
                 server=str(each),
                 found=f"it could not start a failover now: {said}",
                 why="If the master were lost at this moment, nobody would replace it",
-                mend="Start the sentinels that are down, and let them reach one another; "
-                f"then `SENTINEL CKQUORUM {facts.settings.master_name}`.",
+                mend=f"`SENTINEL SET {name} quorum {majority(count)}` on every sentinel."
+                if too_high
+                else "Start the sentinels that are down, and let them reach one another; "
+                f"then `SENTINEL CKQUORUM {name}`.",
             )
 
 
