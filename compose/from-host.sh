@@ -28,6 +28,13 @@ _default REDIS_ADDRESS_MAP "$(_map "$subnet" | sed 's/,$//')"
 _default REDIS_MASTER_NAME sahool-master
 _said REDIS_SENTINEL_HOST_1 || _default REDIS_SENTINELS 127.0.0.1:26379,127.0.0.1:26380,127.0.0.1:26381
 
+if _said REDIS_SECRETS; then secrets=$value; else secrets=./secrets; fi
+case $secrets in /*) ;; *) secrets=compose/$secrets ;; esac
+for each in REDIS_PASSWORD REDIS_SENTINEL_PASSWORD; do
+    file=$secrets/$(printf '%s' "$each" | tr '[:upper:]' '[:lower:]')
+    if ! _said "$each" && [ -e "$file" ]; then _default "${each}_FILE" "$file"; fi
+done
+
 sahool_cache() {
     if [ -x .venv/bin/sahool-cache ]; then
         .venv/bin/sahool-cache "$@"
