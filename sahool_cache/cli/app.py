@@ -12,12 +12,16 @@ from importlib.metadata import version
 
 import typer
 
+from sahool_cache.cli.backup.command import backup
+from sahool_cache.cli.bench.command import bench
 from sahool_cache.cli.demo.command import demo
 from sahool_cache.cli.doctor.command import doctor
 from sahool_cache.cli.exit_status import ExitStatus
 from sahool_cache.cli.explain import explain
+from sahool_cache.cli.failover.command import failover_test
 from sahool_cache.cli.health import health
 from sahool_cache.cli.keys import keys
+from sahool_cache.cli.restore.command import restore
 from sahool_cache.cli.status.command import status
 from sahool_cache.cli.topology import topology
 from sahool_cache.cli.values.command import get_value, set_value
@@ -31,6 +35,10 @@ COMMANDS: Mapping[str, Callable[..., int]] = {
     "topology": topology,
     "watch": watch,
     "doctor": doctor,
+    "failover-test": failover_test,
+    "bench": bench,
+    "backup": backup,
+    "restore": restore,
     "explain": explain,
     "keys": keys,
     "get": get_value,

@@ -9,8 +9,6 @@ import os
 import re
 import shutil
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -200,18 +198,6 @@ def copy_compose(directory: Path) -> None:
     Copies what is in the repository, without the developer's own passwords and keys.
     """
     shutil.copytree(COMPOSE, directory, ignore=shutil.ignore_patterns("redis_*password", "tls"))
-
-
-def on_the_host(script: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """
-    Runs a script of a checkout from elsewhere, with no other REDIS_* variables.
-    """
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    unset = dict.fromkeys([name for name in os.environ if name.startswith("REDIS_")], "")
-    env = os.environ | unset | {"PATH": path, "PYTHONPATH": str(ROOT)} | variables
-    return subprocess.run(
-        [script], cwd="/", env=env, capture_output=True, text=True, timeout=60, check=False
-    )
 
 
 def documented_address_map() -> str:

@@ -25,9 +25,7 @@ from tests.containers.compose_group import (
     SERVERS,
     ComposeGroup,
     compose_group,
-    copy_compose,
     documented_address_map,
-    on_the_host,
 )
 from tests.docker import cannot_run, docker, run
 from tests.house import ROOT
@@ -178,16 +176,6 @@ async def test_the_documented_environment_finds_the_group(
             while len(redis.topology.sentinels) < 3:
                 await asyncio.sleep(0.1)
         assert sorted(port for _, port in redis.topology.sentinels) == list(SENTINEL_PORTS)
-
-
-def test_the_health_check_needs_to_be_told_the_password_only(
-    group: ComposeGroup, tmp_path: Path
-) -> None:
-    copy_compose(tmp_path / "compose")
-    script = tmp_path / "compose" / "health-check.sh"
-    done = on_the_host(script, REDIS_PASSWORD=PASSWORD)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.count("keeps up") == 2
 
 
 @pytest.mark.asyncio

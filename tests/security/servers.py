@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import pytest
 
-__all__ = ["program", "redis_server"]
+__all__ = ["cannot_run", "program", "redis_server"]
 
 
 def redis_server() -> str:
@@ -25,10 +25,13 @@ def program(name: str) -> str:
     The path of that program; skips the test where it is missing, or fails it where
     ``SAHOOL_REQUIRE_REDIS=1`` forbids that.
     """
-    return shutil.which(name) or _cannot_run(f"there is no {name} on the PATH")
+    return shutil.which(name) or cannot_run(f"there is no {name} on the PATH")
 
 
-def _cannot_run(reason: str) -> NoReturn:
+def cannot_run(reason: str) -> NoReturn:
+    """
+    Skips the test, or fails it in CI.
+    """
     if os.environ.get("SAHOOL_REQUIRE_REDIS") == "1":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)

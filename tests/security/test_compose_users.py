@@ -20,7 +20,7 @@ SAME = {
     ("sentinels", "sahool-app"): "client",
     ("sentinels", "sahool-sentinel"): "peer",
     ("sentinels", "sahool-monitoring"): "monitoring-sentinels",
-    ("sentinels", "sahool-backup"): "backup-sentinels",
+    ("sentinels", "sahool-backup"): "client",
 }
 
 
