@@ -8,7 +8,7 @@ from redis import exceptions as redis_errors
 
 from sahool_cache.errors import SahoolCacheError, Verdict
 
-__all__ = ["DialFailed", "Expired", "LaneLost", "WentQuiet", "judge"]
+__all__ = ["DialFailed", "Expired", "LaneLost", "WentQuiet", "judge", "without_arguments"]
 
 
 class LaneLost(Exception):
@@ -85,3 +85,10 @@ def judge(fault: BaseException) -> Verdict:
         case redis_errors.ConnectionError() | redis_errors.TimeoutError() | OSError():
             return Verdict.UNKNOWN
     return Verdict.REFUSED
+
+
+def without_arguments(error: Exception) -> str:
+    """
+    What the error says, without the arguments that a server quotes: a password may be one.
+    """
+    return str(error).partition(", with args")[0] or type(error).__name__

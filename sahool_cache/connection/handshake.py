@@ -16,7 +16,7 @@ from redis.asyncio.connection import Connection
 from redis.asyncio.sentinel import SentinelManagedConnection
 
 from sahool_cache.connection.certificates import Certificates
-from sahool_cache.connection.faults import DialFailed, judge
+from sahool_cache.connection.faults import DialFailed, judge, without_arguments
 from sahool_cache.connection.lane import Lane
 from sahool_cache.connection.login import CredentialsMissing, Login
 from sahool_cache.connection.packing import pack
@@ -167,6 +167,8 @@ async def greet(connection: ManagedConnection, timeout: float) -> None:
             await connection.connect()
     except BaseException as error:
         connection.cut()
+        if isinstance(error, redis_errors.ResponseError):
+            error.args = (without_arguments(error),)  # tracebacks show the cause, too
         if isinstance(error, Exception):  # of any kind: redis-py trusts a greeting to make sense
             raise _dial_failed(connection, error, timeout) from error
         raise
@@ -176,7 +178,7 @@ def _dial_failed(connection: ManagedConnection, error: Exception, timeout: float
     """
     What went wrong, with the setting to look at. A builtin TimeoutError is our own timer's.
     """
-    name, tls, said = connection.settings, _tls_error(error), _said(error)
+    name, tls, said = connection.settings, _tls_error(error), without_arguments(error)
     if isinstance(error, TimeoutError):
         if connection.tls is not None and not connection.reached:
             hint = f"; does it speak TLS? check the setting `{name}tls`"
@@ -200,13 +202,6 @@ def _dial_failed(connection: ManagedConnection, error: Exception, timeout: float
         hint = f"if it wants TLS, set `{name}tls`"
         return DialFailed(f"closed during the greeting ({said}); {hint}")
     return DialFailed(said)
-
-
-def _said(error: Exception) -> str:
-    """
-    What the error says, without the arguments that a server quotes: a password may be one.
-    """
-    return str(error).partition(", with args")[0] or type(error).__name__
 
 
 def _tls_error(error: BaseException | None) -> str | None:

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from inspect import isawaitable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from redis.credentials import CredentialProvider, StreamingCredentialProvider
 
@@ -21,6 +22,9 @@ Credentials = tuple[str, ...]
 
 Provider = CredentialProvider | Callable[[], Any]
 """One of redis-py's, or a callable, async or not, that returns a password or (name, password)."""
+
+THREADS = 4
+"""How many calls of a provider that blocks may be under way at once."""
 
 
 class CredentialsMissing(Exception):
@@ -56,6 +60,8 @@ class Login(CredentialProvider):
         self._setting = setting
         self._signature = file_signature(file)
         self._pushed: Credentials | None = None
+        # Of its own: calls that hang would take the threads of everybody who uses the loop's.
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="sahool_cache.credentials")
 
     @property
     def hint(self) -> str:
@@ -90,7 +96,7 @@ class Login(CredentialProvider):
         """
         try:
             self._pushed = self._read((token.try_get("oid"), token.get_value()))
-        except (AttributeError, CredentialsMissing):  # of another kind: the provider is asked
+        except Exception:  # noqa: BLE001  # of another kind, or broken: the provider is asked
             self._pushed = None
         self.version += 1
 
@@ -113,14 +119,29 @@ class Login(CredentialProvider):
         failed, given = "", None
         try:
             async with asyncio.timeout(self._within):
-                given = await _ask(self.provider)
+                given = await self._ask(self.provider)
         except TimeoutError:
             failed = f"gave nothing within {self._within:g} s"
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            failed = "was cancelled"  # what it awaits was, not who asks
         except Exception as error:  # noqa: BLE001  # whatever it was, it may quote a secret
             failed = f"failed with {type(error).__name__}"
         if failed:  # here, so that the provider's own error is not chained
             raise CredentialsMissing(f"the `{self._setting}credential_provider` {failed}")
         return self._read(given)
+
+    async def _ask(self, provider: Provider) -> Any:
+        if not isinstance(provider, CredentialProvider):
+            given = provider()
+            return await given if isawaitable(given) else given
+        # redis-py's own default for it calls the other one on the event loop, and warns each time.
+        if type(provider).get_credentials_async is not CredentialProvider.get_credentials_async:
+            return await cast("Awaitable[Any]", provider.get_credentials_async())
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, provider.get_credentials)
 
     def _read(self, given: Any) -> Credentials:
         match given:
@@ -135,18 +156,6 @@ class Login(CredentialProvider):
         raise CredentialsMissing(
             f"the `{self._setting}credential_provider` gave no password, nor (username, password)"
         )
-
-
-async def _ask(provider: Provider) -> Any:
-    if not isinstance(provider, CredentialProvider):
-        given = provider()
-        return await given if isawaitable(given) else given
-    # redis-py's own default for it calls the other one on the event loop, and warns each time.
-    if type(provider).get_credentials_async is not CredentialProvider.get_credentials_async:
-        asked: Awaitable[Any] = provider.get_credentials_async()
-    else:
-        asked = asyncio.to_thread(provider.get_credentials)
-    return await asked
 
 
 def _text(file: Path, setting: str) -> str:

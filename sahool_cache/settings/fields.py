@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -21,6 +21,7 @@ from pydantic import (
     SecretStr,
     ValidationError,
 )
+from pydantic_core import PydanticCustomError, core_schema
 
 from sahool_cache.address import Address
 
@@ -272,12 +273,18 @@ ClientName = Annotated[
 ]
 
 
+_KINDS = frozenset(get_args(core_schema.ErrorType))
+
+
 def without_input(error: ValidationError) -> ValidationError:
     """
     Returns the same error without the values that caused it: one of them may be a password.
     """
-    told: list[Any] = [
-        {"type": each["type"], "loc": each["loc"], "input": None, "ctx": each.get("ctx", {})}
-        for each in error.errors(include_input=False, include_url=False)
-    ]
+    told: list[Any] = []
+    errors: list[Any] = error.errors(include_input=False, include_url=False)
+    for each in errors:
+        kind = each["type"]
+        if kind not in _KINDS:  # one that pydantic itself does not make again, as for paths
+            kind = PydanticCustomError(kind, each["msg"])
+        told.append({"type": kind, "loc": each["loc"], "input": None, "ctx": each.get("ctx", {})})
     return ValidationError.from_exception_data(error.title, told, hide_input=True)

@@ -23,12 +23,12 @@ def file_signature(path: Path | None) -> tuple[int, ...] | None:
 
 def is_there(path: Path | None) -> Path | None:
     """
-    Returns the path with `~` expanded; raises `ValueError` if there is no such file.
+    Returns the absolute path, `~` expanded; raises `ValueError` if there is no such file.
     """
     if path is None:
         return None
     try:
-        path = path.expanduser()
+        path = path.expanduser().absolute()  # read again, perhaps from another directory
         found = path.is_file()
     except (OSError, RuntimeError):  # no right to look, a name too long, no such home
         found = False

@@ -13,7 +13,7 @@ from weakref import WeakSet
 
 from redis.exceptions import RedisError
 
-from sahool_cache.connection.faults import LaneLost
+from sahool_cache.connection.faults import LaneLost, without_arguments
 from sahool_cache.connection.lane import Lane
 from sahool_cache.connection.login import Credentials, CredentialsMissing, Login
 from sahool_cache.connection.packing import pack
@@ -134,9 +134,9 @@ class Reauthentication:
         done.update(taken)
         refused = [answer for answer in answers if isinstance(answer, RedisError)]
         if refused:
-            return self._failed(side, f"{str(refused[0])[:80]}; {side.login.hint}")
+            return self._failed(side, f"{without_arguments(refused[0])}; {side.login.hint}")
         side.failures, side.told = 0, False
-        if credentials and not side.announced:
+        if credentials and taken and not side.announced:
             side.announced = True
             self._tell(CredentialsRenewed, on=side.on, connections=len(taken))
         return all(answer is None or isinstance(answer, LaneLost) for answer in answers)

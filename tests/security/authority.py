@@ -1,15 +1,16 @@
 """
-Certificates as a private authority makes them, by the `openssl` command.
+Certificates as a private authority makes them, by the `openssl` command, in files that change.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
 from tests.security.servers import program
 
-__all__ = ["Authority"]
+__all__ = ["Authority", "Shown", "put"]
 
 _KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 
@@ -42,3 +43,28 @@ class Authority:
     def _openssl(self, *arguments: str | Path) -> None:
         command = [program("openssl"), *map(str, arguments)]
         subprocess.run(command, check=True, capture_output=True)
+
+
+class Shown:
+    """
+    What one side trusts and shows, in files that are replaced.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir()
+        self.ca = directory / "ca.pem"
+        self.certificate = directory / "cert.pem"
+        self.key = directory / "key.pem"
+
+    def trust(self, *authorities: Authority) -> None:
+        put(self.ca, "".join(each.ca.read_text() for each in authorities))
+
+    def show(self, issued: tuple[Path, Path]) -> None:
+        put(self.certificate, issued[0].read_text())
+        put(self.key, issued[1].read_text())
+
+
+def put(file: Path, text: str) -> None:
+    fresh = file.with_suffix(".new")
+    fresh.write_text(text)
+    os.replace(fresh, file)  # noqa: PTH105  # the name stays, the file is another

@@ -12,7 +12,7 @@ from sahool_cache import RedisSettings
 from sahool_cache.embedded import EmbeddedSentinel, Node
 from tests.house import ROOT
 
-__all__ = ["LINES", "as_client", "grant", "password_of", "refusals", "servers"]
+__all__ = ["LINES", "as_client", "connections", "grant", "password_of", "refusals", "servers"]
 
 LINES = {
     name: rules
@@ -56,9 +56,25 @@ def as_client(group: EmbeddedSentinel, user: str, **update: Any) -> RedisSetting
             "password": password_of(user),
             "sentinel_username": "client",
             "sentinel_password": password_of("client"),
+            "durability_timeout": 2.0,  # a busy machine's replicas take their time
             **update,
         }
     )
+
+
+async def connections(
+    group: EmbeddedSentinel, nodes: Iterable[Node]
+) -> list[tuple[int, dict[str, str]]]:
+    """
+    What these servers say of each connection of a client that is named `app`, after their port.
+    """
+    found = []
+    for node in nodes:
+        for line in str(await group.command(node, "CLIENT", "LIST")).splitlines():
+            facts = dict(word.split("=", 1) for word in line.split() if "=" in word)
+            if facts["name"] == "app":
+                found.append((node.port, facts))
+    return found
 
 
 async def refusals(group: EmbeddedSentinel) -> list[str]:

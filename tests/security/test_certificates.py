@@ -4,7 +4,6 @@ Certificates change on disk while a client works: new connections use the new on
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,35 +16,10 @@ from sahool_cache.embedded import EmbeddedSentinel, Node
 from sahool_cache.events import CertificatesRefused, NodeDown
 from tests.integration.load import Load
 from tests.integration.observe import Recorder, eventually
-from tests.security.authority import Authority
+from tests.security.authority import Authority, Shown, put
 from tests.security.servers import redis_server
 
 AGE = 1.0
-
-
-class Shown:
-    """
-    What one side trusts and shows, in files that are replaced.
-    """
-
-    def __init__(self, directory: Path) -> None:
-        directory.mkdir()
-        self.ca = directory / "ca.pem"
-        self.certificate = directory / "cert.pem"
-        self.key = directory / "key.pem"
-
-    def trust(self, *authorities: Authority) -> None:
-        put(self.ca, "".join(each.ca.read_text() for each in authorities))
-
-    def show(self, issued: tuple[Path, Path]) -> None:
-        put(self.certificate, issued[0].read_text())
-        put(self.key, issued[1].read_text())
-
-
-def put(file: Path, text: str) -> None:
-    fresh = file.with_suffix(".new")
-    fresh.write_text(text)
-    os.replace(fresh, file)  # noqa: PTH105  # the name stays, the file is another
 
 
 class Guarded:

@@ -14,6 +14,7 @@ from sahool_cache.events import NodeDown, SentinelDown
 from tests.integration.conftest import group
 from tests.integration.load import Load
 from tests.integration.observe import Recorder, eventually
+from tests.security.roles import connections, servers
 
 __all__ = ["group"]
 
@@ -26,13 +27,8 @@ async def ages(group: EmbeddedSentinel) -> dict[tuple[int, str], int]:
     """
     How old the client's connections are, in the words of every server and sentinel.
     """
-    found = {}
-    for node in (group.master, *group.replicas, *group.sentinels):
-        for line in str(await group.command(node, "CLIENT", "LIST")).splitlines():
-            facts = dict(word.split("=", 1) for word in line.split() if "=" in word)
-            if facts["name"] == "app":
-                found[node.port, facts["id"]] = int(facts["age"])
-    return found
+    found = await connections(group, (*servers(group), *group.sentinels))
+    return {(port, facts["id"]): int(facts["age"]) for port, facts in found}
 
 
 @pytest.mark.asyncio

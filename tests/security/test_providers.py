@@ -19,6 +19,7 @@ from sahool_cache.connection.login import Provider
 from sahool_cache.embedded import EmbeddedSentinel
 from sahool_cache.events import CredentialsRefused, CredentialsRenewed, NodeDown
 from tests.integration.observe import Recorder, eventually
+from tests.security.roles import connections
 
 PASSWORD = "Tilia-cordata-10"
 USERS = ("one", "two")
@@ -48,9 +49,7 @@ def settings(group: EmbeddedSentinel, **update: Any) -> RedisSettings:
 
 
 async def users(group: EmbeddedSentinel) -> set[str]:
-    lines = str(await group.command(group.master, "CLIENT", "LIST")).splitlines()
-    clients = [dict(word.split("=", 1) for word in line.split() if "=" in word) for line in lines]
-    return {facts["user"] for facts in clients if facts["name"] == "app"}
+    return {facts["user"] for _, facts in await connections(group, (group.master,))}
 
 
 class Plain(CredentialProvider):
@@ -112,8 +111,8 @@ def told(error: BaseException) -> Iterator[str]:
 
 @pytest.mark.parametrize(
     "gives",
-    [None, "", 7, ("a", "b", "c"), ("one", None), RuntimeError],
-    ids=["None", "empty", "a number", "three words", "no password", "an error"],
+    [None, "", 7, ("a", "b", "c"), ("one", None), RuntimeError, asyncio.CancelledError],
+    ids=["None", "empty", "a number", "three words", "no password", "an error", "cancelled"],
 )
 @pytest.mark.asyncio
 async def test_a_provider_that_fails_is_a_connection_that_could_not_be_made(
@@ -129,8 +128,8 @@ async def test_a_provider_that_fails_is_a_connection_that_could_not_be_made(
     def provider() -> object:
         if well:
             return "one", PASSWORD
-        if gives is RuntimeError:
-            raise RuntimeError(f"the password is {PASSWORD}")
+        if isinstance(gives, type):
+            raise gives(f"the password is {PASSWORD}")
         return gives
 
     async with RedisClient(
@@ -174,6 +173,11 @@ class Token:
         return self._value
 
 
+class BrokenToken(Token):
+    def get_value(self) -> str:
+        raise ValueError(PASSWORD)
+
+
 class Stream(StreamingCredentialProvider):
     """
     Pushes what it is told to, from a thread of its own.
@@ -202,7 +206,11 @@ class Stream(StreamingCredentialProvider):
         await asyncio.to_thread(self.next, token)
 
 
-@pytest.mark.parametrize("token", [Token("two", PASSWORD), object()], ids=["token", "a hint"])
+@pytest.mark.parametrize(
+    "token",
+    [Token("two", PASSWORD), object(), BrokenToken("two", PASSWORD)],
+    ids=["token", "a hint", "a broken one"],
+)
 @pytest.mark.asyncio
 async def test_a_pushed_token_is_taken_by_live_connections(
     group: EmbeddedSentinel, recorder: Recorder, token: object

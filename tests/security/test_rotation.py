@@ -18,7 +18,7 @@ from sahool_cache.embedded import EmbeddedSentinel
 from sahool_cache.events import CredentialsRefused, CredentialsRenewed, NodeDown, SentinelDown
 from tests.integration.load import Load
 from tests.integration.observe import Recorder, eventually
-from tests.security.roles import grant, servers
+from tests.security.roles import connections, grant, servers
 
 OLD, NEW = "Quercus-robur-7", "Fagus-sylvatica-8"
 
@@ -71,13 +71,8 @@ async def users(group: EmbeddedSentinel) -> dict[str, int]:
     """
     How many connections each user has to the servers and sentinels, of those named by the client.
     """
-    found: Counter[str] = Counter()
-    for node in (*servers(group), *group.sentinels):
-        for line in str(await group.command(node, "CLIENT", "LIST")).splitlines():
-            facts = dict(word.split("=", 1) for word in line.split() if "=" in word)
-            if facts["name"] == "app":
-                found[facts["user"]] += 1
-    return found
+    found = await connections(group, (*servers(group), *group.sentinels))
+    return Counter(facts["user"] for _, facts in found)
 
 
 def client(

@@ -8,7 +8,7 @@ import pytest
 from sahool_cache.address import Address
 from sahool_cache.connection.borrowed import Borrowed
 from sahool_cache.connection.faults import LaneLost
-from sahool_cache.connection.handshake import ManagedConnection, _said
+from sahool_cache.connection.handshake import ManagedConnection
 from sahool_cache.connection.pool import ExclusivePool
 from tests.unit.clock import settle, virtual
 from tests.unit.wires import FakeWire, lane_on
@@ -62,9 +62,3 @@ async def test_a_last_command_is_not_waited_for() -> None:
     late.lend().give_back_after(b"UNWATCH", within=1.0)
     await asyncio.sleep(1.1)
     assert (late.taken_back, late.lane.lost is None) == (1, False)
-
-
-def test_arguments_that_a_server_quotes_are_not_passed_on() -> None:
-    reply = "unknown command 'HELLO', with args beginning with: '3' 'AUTH' 'default' 's3cret'"
-    assert _said(Exception(reply)) == "unknown command 'HELLO'"
-    assert _said(Exception()) == "Exception"

@@ -13,6 +13,7 @@ from sahool_cache.connection.faults import (
     LaneLost,
     WentQuiet,
     judge,
+    without_arguments,
 )
 from sahool_cache.errors import Verdict
 
@@ -157,3 +158,9 @@ def test_the_verdict_on_a_servers_own_words(reply: str, verdict: Verdict) -> Non
 )
 def test_the_verdict_on_everything_else(fault: Exception, verdict: Verdict) -> None:
     assert judge(fault) is verdict
+
+
+def test_arguments_that_a_server_quotes_are_not_passed_on() -> None:
+    reply = "unknown command 'HELLO', with args beginning with: '3' 'AUTH' 'default' 's3cret'"
+    assert without_arguments(Exception(reply)) == "unknown command 'HELLO'"
+    assert without_arguments(Exception()) == "Exception"

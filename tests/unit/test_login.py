@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
+from redis.credentials import CredentialProvider
 
-from sahool_cache.connection.login import CredentialsMissing, Login
+from sahool_cache.connection.login import THREADS, CredentialsMissing, Login
 from sahool_cache.settings.files import file_signature
 
 pytestmark = pytest.mark.asyncio
@@ -84,6 +88,40 @@ async def test_a_provider_that_gives_no_name_has_that_of_the_settings(
 ) -> None:
     login = Login(username="u", provider=lambda: given)
     assert await login.get_credentials_async() == credentials
+
+
+async def test_a_provider_that_blocks_for_ever_leaves_the_threads_of_the_loop_alone() -> None:
+    release = Event()
+
+    class Hung(CredentialProvider):
+        def get_credentials(self) -> tuple[str, str]:
+            release.wait()
+            return "u", "p"
+
+    login = Login(provider=Hung(), within=0.002)
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS))
+    try:
+        for _ in range(2 * THREADS):
+            with pytest.raises(CredentialsMissing, match="nothing within"):
+                await login.get_credentials_async()
+        async with asyncio.timeout(10):
+            assert await asyncio.to_thread(int) == 0
+    finally:
+        release.set()
+
+
+async def test_who_asks_a_provider_can_be_cancelled() -> None:
+    asked = asyncio.Event()
+
+    async def provider() -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    asking = asyncio.create_task(Login(provider=provider).get_credentials_async())
+    await asked.wait()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
 
 
 async def test_nothing_shown_of_a_login_has_a_secret() -> None:

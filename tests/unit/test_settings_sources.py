@@ -369,3 +369,17 @@ def test_a_home_directory_is_found(place: Place) -> None:
     assert RedisSettings(**WHERE, password_file="~/secret").password_file == (
         place.directory / "secret"
     )
+
+
+def test_a_file_is_the_same_one_after_a_change_of_the_directory(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A daemon changes to / before its first reconnect.
+    """
+    monkeypatch.chdir(place.directory)
+    Path("secret").write_text(SECRET)
+    made = RedisSettings(**WHERE, password_file="secret")
+    monkeypatch.chdir("/")
+    assert made.password_file is not None
+    assert made.password_file.read_text() == SECRET

@@ -228,6 +228,16 @@ def test_a_wrong_detail_of_tls_is_named_when_it_is_given(
     assert {each["loc"] for each in within.value.errors()} == {(group, field)}
 
 
+@pytest.mark.parametrize("wrong", [5, b"ca.pem"])
+def test_what_is_no_path_is_named(wrong: Any) -> None:
+    for make in (
+        lambda: TLSSettings(ca_file=wrong),
+        lambda: RedisSettings(**WHERE, tls={"ca_file": wrong}),
+        lambda: RedisSettings(**WHERE, password_file=wrong),
+    ):
+        assert "not a valid path" in refused(make)
+
+
 def test_a_file_that_is_gone_since_is_named(certificates: Certificates, place: Place) -> None:
     mine = place.directory / "ca.pem"
     shutil.copy(certificates.cert, mine)
