@@ -57,7 +57,9 @@ fi
 
 # Where nobody comes in without a name, or the password is a file: the administrator of the group.
 _is_administrator() {
-    ! _said REDIS_USERNAME || return 1
+    for each in REDIS_URL REDIS_USERNAME REDIS_PASSWORD_FILE; do
+        ! _said "$each" || return 1
+    done
     ! _said REDIS_DEFAULT_USER || [ "$value" != off ] || return 0
     ! _said REDIS_PASSWORD
 }

@@ -55,16 +55,20 @@ services() {
 
 # unhealthy SERVICES...: which of them are not, stopped ones included.
 unhealthy() {
-    docker inspect --format \
+    containers=$(compose ps --all --quiet "$@")
+    states=$(docker inspect --format \
         '{{.Name}} {{if .State.Health}}{{.State.Health.Status}}{{else}}{{.State.Status}}{{end}}' \
-        $(compose ps --all --quiet "$@") | sed -n -E '/ (healthy|running)$/!s/^\/(.*) (.*)$/\1 is \2/p'
+        $containers)
+    printf '%s\n' "$states" | sed -n -E '/ (healthy|running)$/!s/^\/(.*) (.*)$/\1 is \2/p'
 }
 
 wait_until_healthy() {
     deadline=$(($(date +%s) + 120))
-    while others=$(unhealthy "$@") && [ -n "$others" ]; do
+    others=$(unhealthy "$@")
+    while [ -n "$others" ]; do
         [ "$(date +%s)" -lt "$deadline" ] || die "After two minutes: $others; see \`make logs\`."
         sleep 1
+        others=$(unhealthy "$@")
     done
     echo "All are healthy."
 }

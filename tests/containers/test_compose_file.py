@@ -65,3 +65,18 @@ def test_without_a_password_make_up_says_so_in_one_line(tmp_path: Path) -> None:
     message = str(raised.value)
     assert message.count("\n") == 1
     assert message.startswith(f"{script} up: REDIS_PASSWORD is not set: ")
+
+
+def test_make_up_does_not_call_a_group_healthy_that_it_cannot_ask(tmp_path: Path) -> None:
+    copy_compose(tmp_path / "compose")
+    started = tmp_path / "docker-compose"  # one that did its work before the daemon went away
+    started.write_text("#!/bin/sh\necho 0123456789ab\n", encoding="utf-8")
+    started.chmod(0o755)
+    env = os.environ | {
+        "DOCKER_HOST": f"unix://{tmp_path}/gone.sock",
+        "DOCKER_CONFIG": str(tmp_path),
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "REDIS_PASSWORD": "x",
+    }
+    with pytest.raises(AssertionError, match="Cannot connect to the Docker daemon"):
+        run(str(tmp_path / "compose" / "group.sh"), "up", env=env)
