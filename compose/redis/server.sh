@@ -27,7 +27,7 @@ auth=$(quoted redis_replication_password)
         'masteruser sahool-replication' "masterauth $auth" \
         'appendonly yes' 'appendfsync everysec' 'save 3600 1' 'save 300 100' 'save 60 10000' \
         "min-replicas-to-write $REDIS_MIN_REPLICAS" 'min-replicas-max-lag 10' \
-        'repl-diskless-sync-delay 1' \
+        'repl-diskless-sync-delay 1' 'repl-backlog-size 32mb' \
         "maxmemory $REDIS_MAXMEMORY" "maxmemory-policy $REDIS_MAXMEMORY_POLICY" "$following"
 } >redis.conf.new
 mv redis.conf.new redis.conf  # at once: a half-written file would forget whom to follow
