@@ -5,7 +5,9 @@ import fcntl
 import json
 import os
 import pty
+import re
 import shutil
+import signal
 import subprocess
 import sys
 import termios
@@ -23,6 +25,7 @@ from sahool_cache.cli.app import main
 from sahool_cache.cli.backup.taking import take
 from sahool_cache.cli.exit_status import ExitStatus
 from sahool_cache.cli.restore.comparing import Compared, compare
+from sahool_cache.cli.restore.proof import find_backup
 from sahool_cache.cli.restore.restoring import Mode, Order, Stopped, prove, restore_into
 from sahool_cache.cli.restore.scratch import Scratch
 from sahool_cache.cli.restore.target import open_targets, patient
@@ -126,7 +129,7 @@ def test_a_check_needs_no_group_and_takes_the_newest_of_a_directory(backup: Path
     document = json.loads(done.stdout)
     assert (done.returncode, done.stderr, document["file"]) == (0, "", str(backup))
     assert document["databases"] == {"0": 15, "3": 15, "15": 15}
-    assert (document["expired"], document["functions"]) == (0, 1)
+    assert document["functions"] == 1
     assert document["sidecar"]["keys"] == KEYS
 
 
@@ -146,15 +149,19 @@ async def test_what_has_expired_since_the_backup_stays_away(tmp_path: Path) -> N
     async with EmbeddedSentinel() as group, RedisClient(group.settings) as redis:
         await redis.set("stays", "1")
         await redis.set("goes", "1", px=1000)
+        await redis.hset("all of it goes", "field", "1")
+        await redis.hpexpire("all of it goes", 1000, "field")
         taken = await take(backup_order(group.settings, tmp_path), lambda _: None)
         async with asyncio.timeout(10):
-            while await redis.exists("goes"):
+            while await redis.exists("goes", "all of it goes"):
                 await asyncio.sleep(0.02)
         proved = await prove(taken.file, None, quiet=True)
-        assert (taken.sidecar.keys, proved.loaded.keys, proved.loaded.expired) == (2, 1, 1)
+        assert taken.sidecar.keys == proved.loaded.keys == 3, "what has expired is counted"
         done = await restore_into(taken.file, order(group, "flush"))
-        assert done.well
-        assert await redis.keys() == ["stays"]
+        assert (done.well, done.extra) == (True, 0)
+        async with asyncio.timeout(10):  # until the server comes to the field
+            while await redis.keys() != ["stays"]:
+                await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize("diskless", [False, True])
@@ -172,6 +179,68 @@ async def test_times_to_live_of_hash_fields_come_back(*, diskless: bool, tmp_pat
         assert (await restore_into(taken.file, order(group, "flush"))).well
         expires = await redis.hpexpiretime("hash", "expires", "stays")
         assert expires == [4_102_444_800_789, -1]
+
+
+@pytest.mark.asyncio
+async def test_a_field_that_expires_meanwhile_is_no_difference(tmp_path: Path) -> None:
+    async with EmbeddedSentinel() as group, RedisClient(group.settings) as redis:
+        await redis.hset("hash", mapping={"expires": 1, "stays": 2})
+        await redis.hset("other", mapping={"expires": 1, "stays": 2})
+        await redis.hset("short", "expires", 1)
+        for key in ("hash", "other", "short"):
+            await redis.hpexpire(key, 1800, "expires")
+        taken = await take(backup_order(group.settings, tmp_path), lambda _: None)
+        # as where this server comes to it first
+        await redis.hdel("hash", "expires")
+        await redis.hdel("short", "expires")
+        await redis.hset("other", "stays", 3)
+        with Scratch(find_server(), taken.file) as scratch:
+            loaded = await scratch.loaded(lambda *_: None)
+            async with open_targets(patient(group.settings, 10), loaded.numbers) as targets:
+                found = await compare(scratch, targets, keys=3, every_value=True, random=Random(1))
+        assert (found.missing, found.other_value) == (0, 1)
+
+
+@pytest.mark.asyncio
+async def test_of_several_groups_backups_the_own_are_taken_and_others_are_named(
+    full_group: EmbeddedSentinel, backup: Path, here: Cli, tmp_path: Path
+) -> None:
+    shutil.copy(backup, tmp_path)
+    shutil.copy(f"{backup}.json", tmp_path)
+    other = Path(shutil.copy(backup, tmp_path / "other.rdb"))
+    retell(other, backup, master_name="other", taken="2099-01-01T00:00:00Z")
+    assert find_backup(tmp_path, "sahool-master").name == backup.name
+    assert find_backup(tmp_path) == other
+    with pytest.raises(Refused, match="no backup of third"):
+        find_backup(tmp_path, "third")
+
+    done = here("restore", "--flush", str(tmp_path), settings=full_group.settings)
+    assert (done.returncode, done.stdout) == (64, "")
+    assert "NOT OF" not in done.stderr
+    assert backup.name in done.stderr
+    done = here("restore", "--flush", str(other), settings=full_group.settings)
+    assert "NOT OF sahool-master: DELETE ALL OF IT, and copy" in done.stderr
+    assert await keys_in(full_group) == KEYS
+
+
+@pytest.mark.asyncio
+async def test_a_group_that_is_filled_before_the_answer_is_refused(backup: Path) -> None:
+    async with EmbeddedSentinel() as group:
+
+        def confirm(*_: object) -> None:
+            group.master.ask_now(("SET", "late", "1"), timeout=5)
+
+        with pytest.raises(Refused, match="holds 1 in database 0: --flush"):
+            await restore_into(backup, order(group, confirm=confirm))
+        assert await keys_in(group) == 1
+
+
+def retell(copy: Path, backup: Path, **others: object) -> None:
+    """
+    Puts the backup's sidecar beside a copy, with something else in it.
+    """
+    told = json.loads(Path(f"{backup}.json").read_text())
+    Path(f"{copy}.json").write_text(json.dumps(told | others))
 
 
 def damaged(backup: Path, directory: Path, damage: str, *, beside: bool) -> Path:
@@ -227,19 +296,56 @@ def test_a_file_that_lacks_keys_is_refused(backup: Path, tmp_path: Path) -> None
     The file is whole, and still it is not what was backed up.
     """
     copy = Path(shutil.copy(backup, tmp_path))
-    told = json.loads(Path(f"{backup}.json").read_text())
-    Path(f"{copy}.json").write_text(json.dumps(told | {"keys": KEYS + 1}))
-    with pytest.raises(Refused, match=f"loads {KEYS} keys.*the backup had {KEYS + 1}"):
+    retell(copy, backup, keys=KEYS + 1)
+    with pytest.raises(Refused, match=f"loads {KEYS} keys; the backup had {KEYS + 1}"):
         asyncio.run(prove(copy, None, quiet=True))
 
 
+@pytest.fixture(scope="module")
+def large_backup(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """
+    One that is not copied in a moment.
+    """
+
+    async def make() -> Path:
+        async with EmbeddedSentinel() as source:
+            await ballast(source, keys=60)
+            wanted = backup_order(source.settings, tmp_path_factory.mktemp("large"))
+            return (await take(wanted, lambda _: None)).file
+
+    return asyncio.run(make())
+
+
+@pytest.mark.parametrize(
+    ("mode", "advice"), [("flush", "--flush"), ("replace", "--replace"), ("empty", "--replace")]
+)
 @pytest.mark.asyncio
-async def test_a_failover_midway_loses_nothing(tmp_path: Path) -> None:
-    async with EmbeddedSentinel() as source:
-        await ballast(source, keys=60)
-        taken = await take(backup_order(source.settings, tmp_path), lambda _: None)
+async def test_an_interrupted_restore_says_how_to_go_on(
+    mode: str, advice: str, large_backup: Path, tmp_path: Path
+) -> None:
+    async with EmbeddedSentinel(replicas=1) as group:
+        option = [] if mode == "empty" else [f"--{mode}"]
+        process = subprocess.Popen(  # noqa: ASYNC220  # it starts at once
+            [sys.executable, "-m", "sahool_cache", "restore", "--yes", *option, str(large_backup)],
+            cwd=tmp_path,
+            env=environment(group.settings),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        async with asyncio.timeout(30):
+            while not await keys_in(group):
+                await asyncio.sleep(0)
+        process.send_signal(signal.SIGINT)
+        _, told = await asyncio.to_thread(process.communicate, timeout=30)
+        assert process.returncode == 2
+        wanted = rf"sahool-cache: stopped after \d+ of 60 keys: interrupted; .* with {advice}\n"
+        assert re.fullmatch(wanted, told), told
+
+
+@pytest.mark.asyncio
+async def test_a_failover_midway_loses_nothing(large_backup: Path) -> None:
     async with EmbeddedSentinel(down_after=0.5) as group:
-        work = asyncio.create_task(restore_into(taken.file, order(group, every_value=False)))
+        work = asyncio.create_task(restore_into(large_backup, order(group, every_value=False)))
         async with asyncio.timeout(30):
             while not await keys_in(group):
                 await asyncio.sleep(0)
@@ -254,14 +360,11 @@ async def test_a_failover_midway_loses_nothing(tmp_path: Path) -> None:
 @pytest.mark.asyncio
 async def test_a_group_that_has_no_room_stops_it_and_says_how_far(tmp_path: Path) -> None:
     async with EmbeddedSentinel() as source:
-        async with RedisClient(source.settings) as redis:
-            for n in range(300):
-                await redis.set(f"key {n}", os.urandom(100_000))
-            await redis.wait(2, 10_000)
+        await ballast(source, keys=300, size=100_000)
         taken = await take(backup_order(source.settings, tmp_path), lambda _: None)
     async with EmbeddedSentinel(server_config={"maxmemory": "10mb"}) as group:
         with pytest.raises(
-            Stopped, match=r"stopped after \d+ of 300 keys: .*'maxmemory'"
+            Stopped, match=r"stopped after \d+ of 300 keys: .*'maxmemory'.* with --replace"
         ) as stopped:
             await restore_into(taken.file, order(group))
         assert stopped.value.status is ExitStatus.DOWN
