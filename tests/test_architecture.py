@@ -118,6 +118,8 @@ LONGER: dict[str, tuple[int, str]] = {
 
 # path -> where Redis itself demands the word there. `use_slave` is allowed everywhere.
 SLAVE: dict[str, str] = {
+    "cli/failover/fault.py": "an error code of SENTINEL FAILOVER",
+    "cli/failover/readiness.py": "a field of SENTINEL REPLICAS",
     "cli/status/details.py": "fields of INFO",
     "cli/survey.py": "fields of INFO",
     "cli/topology.py": "a flag in SENTINEL's replies",

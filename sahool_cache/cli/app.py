@@ -13,10 +13,12 @@ from importlib.metadata import version
 import typer
 
 from sahool_cache.cli.backup.command import backup
+from sahool_cache.cli.bench.command import bench
 from sahool_cache.cli.demo.command import demo
 from sahool_cache.cli.doctor.command import doctor
 from sahool_cache.cli.exit_status import ExitStatus
 from sahool_cache.cli.explain import explain
+from sahool_cache.cli.failover.command import failover_test
 from sahool_cache.cli.health import health
 from sahool_cache.cli.keys import keys
 from sahool_cache.cli.restore.command import restore
@@ -33,6 +35,8 @@ COMMANDS: Mapping[str, Callable[..., int]] = {
     "topology": topology,
     "watch": watch,
     "doctor": doctor,
+    "failover-test": failover_test,
+    "bench": bench,
     "backup": backup,
     "restore": restore,
     "explain": explain,

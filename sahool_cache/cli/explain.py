@@ -16,7 +16,7 @@ import typer
 from sahool_cache.cli.exit_status import ExitStatus
 from sahool_cache.incident import Incident, read_incidents
 
-__all__ = ["explain"]
+__all__ = ["explain", "story"]
 
 _STEPS = (
     ("fenced", "commands to the old master were held"),
@@ -61,7 +61,10 @@ def explain(
     return ExitStatus.OK
 
 
-def _told(incident: Incident) -> Iterator[str]:
+def story(incident: Incident) -> Iterator[str]:
+    """
+    What happened in it, step by step, and which calls felt it.
+    """
     yield f"{incident.began:%Y-%m-%d %H:%M:%S} UTC  {incident.summary}"
     yield f"  {0.0:+9.3f} s  the first sign"
     steps = [(getattr(incident, name), words) for name, words in _STEPS]
@@ -74,6 +77,10 @@ def _told(incident: Incident) -> Iterator[str]:
         yield f"  outcome unknown: {calls} x {command} at {node or 'an unknown server'}"
     if incident.unknown_calls > len(incident.unknown):
         yield f"  outcome unknown: {incident.unknown_calls - len(incident.unknown)} more"
+
+
+def _told(incident: Incident) -> Iterator[str]:
+    yield from story(incident)
     yield "  before:"
     for step in incident.lanes:
         yield f"  {step.at:+9.3f} s  {step.text}"

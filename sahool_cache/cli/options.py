@@ -11,7 +11,16 @@ from pydantic import ValidationError
 
 from sahool_cache.settings import RedisSettings
 
-__all__ = ["AsJson", "Database", "Url", "Within", "Yes", "data_settings", "group_settings"]
+__all__ = [
+    "AsJson",
+    "Database",
+    "Prefix",
+    "Url",
+    "Within",
+    "Yes",
+    "data_settings",
+    "group_settings",
+]
 
 Url = Annotated[
     str | None,
@@ -33,6 +42,12 @@ Within = Annotated[
 Database = Annotated[
     int | None,
     typer.Option("--db", min=0, help="Number of the database.", show_default=False),
+]
+Prefix = Annotated[
+    str,
+    typer.Option(
+        "--prefix", metavar="TEXT", help="What its keys begin with; an ACL may ask for another."
+    ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 

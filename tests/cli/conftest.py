@@ -21,7 +21,7 @@ from sahool_cache.cli import main
 from sahool_cache.embedded import EmbeddedSentinel
 from tests.house import ROOT
 
-__all__ = ["Cli", "calm_group", "cli", "here"]
+__all__ = ["Cli", "calm_group", "cli", "environment", "here"]
 
 
 class Cli(Protocol):
@@ -63,14 +63,12 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Cli:
         stdin: str | None = None,
         **variables: str,
     ) -> subprocess.CompletedProcess[str]:
-        env = {name: value for name, value in os.environ.items() if not name.startswith("REDIS_")}
-        env |= {"PYTHONPATH": str(ROOT)} | _variables(settings) | variables
         return subprocess.run(
             [sys.executable, "-m", "sahool_cache", *arguments],
             capture_output=True,
             check=False,
             cwd=away,
-            env=env,
+            env=environment(settings) | variables,
             input=stdin or "",
             text=True,
             timeout=120,
@@ -79,10 +77,15 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Cli:
     return run
 
 
-def _variables(settings: RedisSettings | None) -> dict[str, str]:
+def environment(settings: RedisSettings | None) -> dict[str, str]:
+    """
+    The environment of a process that works with this group, or with none.
+    """
+    told = {name: value for name, value in os.environ.items() if not name.startswith("REDIS_")}
+    told["PYTHONPATH"] = str(ROOT)
     if settings is None:
-        return {}
-    told = {
+        return told
+    told |= {
         "REDIS_SENTINELS": ",".join(map(str, settings.sentinels)),
         "REDIS_MASTER_NAME": settings.master_name,
     }
@@ -109,7 +112,7 @@ def here(
             given.chdir(tmp_path)
             for name in [name for name in os.environ if name.startswith("REDIS_")]:
                 given.delenv(name)
-            for name, value in (_variables(settings) | variables).items():
+            for name, value in (environment(settings) | variables).items():
                 given.setenv(name, value)
             given.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO((stdin or "").encode())))
             status = thread.submit(main, arguments).result()

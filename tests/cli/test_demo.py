@@ -23,17 +23,17 @@ from rich.console import Console
 
 from sahool_cache.address import Address
 from sahool_cache.cli import main
-from sahool_cache.cli.demo import traffic
 from sahool_cache.cli.demo.command import _library_log, _status
-from sahool_cache.cli.demo.evidence import Evidence
-from sahool_cache.cli.demo.ledger import Call, Kind, Ledger
 from sahool_cache.cli.demo.report import Plain, closing, document, plain_table, print_verdict
 from sahool_cache.cli.demo.screen import picture, sparkline
 from sahool_cache.cli.demo.script import MINIMUM_SECONDS
 from sahool_cache.cli.demo.stage import Frame, NodeState, Note, Stage
-from sahool_cache.cli.demo.traffic import Traffic
 from sahool_cache.cli.demo.verdict import Cost, Fault, Result, Verdict, costs, longest_gap
 from sahool_cache.cli.terminal import LiveScreen
+from sahool_cache.cli.traffic import traffic
+from sahool_cache.cli.traffic.evidence import Evidence
+from sahool_cache.cli.traffic.ledger import Call, Kind, Ledger
+from sahool_cache.cli.traffic.traffic import Traffic
 from sahool_cache.embedded.binary import SERVER_VARIABLE
 from sahool_cache.events import BreakerChanged, MasterChanged, RotationChanged
 from tests.house import ROOT
@@ -144,8 +144,8 @@ def test_only_acknowledged_writes_can_be_lost() -> None:
 
 def test_errors_are_repeatable_unless_the_call_is_an_increment() -> None:
     failed: list[Call] = [
-        call("incr", 9001, 0.5, "OutcomeUnknownError"),
-        call("incr", 9002, 10.5, "OutcomeUnknownError"),
+        call("hincrby", 9001, 0.5, "OutcomeUnknownError"),
+        call("hincrby", 9002, 10.5, "OutcomeUnknownError"),
         call("sadd", 9003, 20.5, "ConnectionError"),
         call("set", 9004, 20.5, "ConnectionError"),
         call("get", 9005, 29.0, "TimeoutError"),
@@ -156,7 +156,11 @@ def test_errors_are_repeatable_unless_the_call_is_an_increment() -> None:
 
 
 def test_an_increment_that_ran_twice_is_a_duplicate_whatever_the_caller_was_told() -> None:
-    calls = [*steady(5, 30), call("incr", 9001, 10.5), call("incr", 9002, 20.5, "TimeoutError")]
+    calls = [
+        *steady(5, 30),
+        call("hincrby", 9001, 10.5),
+        call("hincrby", 9002, 20.5, "TimeoutError"),
+    ]
     assert [each.duplicates for each in charge(calls, doubled=[9001, 9002])] == [1, 1]
 
 

@@ -12,11 +12,11 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from sahool_cache.cli.demo.ledger import Figures
 from sahool_cache.cli.demo.screen import TONES
 from sahool_cache.cli.demo.stage import Frame, Note
 from sahool_cache.cli.demo.verdict import Cost, FaultKind, Verdict
 from sahool_cache.cli.demo.words import milliseconds, seconds
+from sahool_cache.cli.traffic.ledger import Figures
 
 __all__ = ["Plain", "Silent", "closing", "document", "plain_table", "print_verdict"]
 

@@ -14,9 +14,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from sahool_cache.cli.demo.ledger import Figures
 from sahool_cache.cli.demo.stage import Condition, Frame, NodeState, Note, Tone
 from sahool_cache.cli.demo.words import errors, milliseconds, seconds
+from sahool_cache.cli.traffic.ledger import Figures
 
 __all__ = ["MINIMUM_SIZE", "picture", "sparkline"]
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from math import ceil
 
 from sahool_cache.cli.demo.stage import Stage, short
-from sahool_cache.cli.demo.traffic import Traffic
 from sahool_cache.cli.demo.verdict import Fault
+from sahool_cache.cli.traffic.traffic import Traffic
 from sahool_cache.embedded import EmbeddedSentinel
 
 __all__ = ["MINIMUM_SECONDS", "Script"]

@@ -7,15 +7,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from random import Random
 from typing import Protocol
 
-from sahool_cache.cli.demo.contenders import Contender, Ours, RedisPy
-from sahool_cache.cli.demo.evidence import collect
+from sahool_cache.cli.demo.contenders import RedisPy
 from sahool_cache.cli.demo.script import Script
 from sahool_cache.cli.demo.stage import Frame, NodeState, Note, Stage
-from sahool_cache.cli.demo.traffic import Traffic
 from sahool_cache.cli.demo.verdict import Fault, Result, Verdict, costs
+from sahool_cache.cli.traffic.evidence import collect
+from sahool_cache.cli.traffic.target import Ours, Target
+from sahool_cache.cli.traffic.traffic import Traffic
 from sahool_cache.embedded import EmbeddedSentinel
 
 __all__ = ["Display", "Outcome", "run_show"]
@@ -64,15 +66,15 @@ async def run_show(outcome: Outcome, display: Display, *, seconds: float, compar
     outcome.notes = stage.notes
     async with EmbeddedSentinel(sentinel_debug=QUICKER_RETURN) as group, AsyncExitStack() as stack:
         stage.tell("the group of six processes is up")
-        ours = Ours(group.settings, stage)
-        contenders: list[Contender] = [ours]
+        ours = Ours(group.settings, stage, prefix="demo:ours")
+        contenders: list[Target] = [ours]
         if compare:
             settings = group.settings
             contenders.append(RedisPy(settings.sentinels, settings.master_name))
         traffics = [Traffic(contender, Random()) for contender in contenders]
         for traffic in traffics:
             stack.push_async_callback(traffic.aclose)
-            await traffic.contender.open()
+            await traffic.target.open()
             traffic.start()
         script = Script(group, traffics, stage)
         async with _painting(display, stage, group, ours, traffics):
@@ -89,7 +91,8 @@ async def _count(
     results = []
     for traffic in traffics:
         ledger = traffic.ledger
-        evidence = await collect(group, master, traffic.contender.prefix, ledger.calls)
+        ask = partial(group.command, master, timeout=10.0)
+        evidence = await collect(ask, traffic.target.prefix, ledger.calls)
         charged = costs(ledger, evidence, faults, end=traffic.ended)
         results.append(Result(faults=charged, operations=ledger.operations))
     return Verdict(ours=results[0], redis_py=results[1] if len(results) > 1 else None)
@@ -141,5 +144,5 @@ def _frame(stage: Stage, group: EmbeddedSentinel, ours: Ours, traffics: Sequence
         sentinels=(len(stage.sentinels), len(group.sentinels)),
         breaker=breaker.replace("_", "-"),
         waiting=stats.waiting,
-        contenders=tuple((each.contender.title, each.figures()) for each in traffics),
+        contenders=tuple((each.target.title, each.figures()) for each in traffics),
     )

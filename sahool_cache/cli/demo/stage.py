@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sahool_cache.address import Address
-from sahool_cache.cli.demo.ledger import Figures
+from sahool_cache.cli.traffic.ledger import Figures
 from sahool_cache.events import (
     BreakerChanged,
     Event,

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
-from sahool_cache.cli.demo.evidence import Evidence
-from sahool_cache.cli.demo.ledger import REPEATABLE, WRITES, Call, Ledger
+from sahool_cache.cli.traffic.evidence import Evidence
+from sahool_cache.cli.traffic.ledger import REPEATABLE, WRITES, Call, Ledger
 
 __all__ = ["Cost", "Fault", "FaultKind", "Result", "Verdict", "costs", "longest_gap"]
 
@@ -40,7 +40,8 @@ class Cost:
 
     `outage_ms` is the longest time without an acknowledged write that survived; `errors` are all
     that reached the application, `repeatable_errors` those of calls that may run twice; `lost` are
-    acknowledged writes that the master does not hold at the end, `duplicates` INCRs that ran twice.
+    acknowledged writes that the master does not hold at the end, `duplicates` increments that ran
+    twice.
     """
 
     kind: FaultKind
@@ -147,7 +148,9 @@ def _cost(kind: FaultKind, gap: float, calls: Sequence[Call], evidence: Evidence
         errors=len(failed),
         repeatable_errors=sum(call.kind in REPEATABLE for call in failed),
         lost=sum(_is_acknowledged(call) and not _holds(evidence, call) for call in calls),
-        duplicates=sum(call.kind == "incr" and call.number in evidence.doubled for call in calls),
+        duplicates=sum(
+            call.kind == "hincrby" and call.number in evidence.doubled for call in calls
+        ),
     )
 
 
@@ -157,3 +160,7 @@ def _is_acknowledged(call: Call) -> bool:
 
 def _holds(evidence: Evidence, call: Call) -> bool:
     return (call.kind, call.number) in evidence.present
+
+
+def _is_doubled(evidence: Evidence, call: Call) -> bool:
+    return call.kind == "hincrby" and call.number in evidence.doubled

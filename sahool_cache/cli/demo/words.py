@@ -4,7 +4,7 @@ Figures in words, the same in every form of the demo.
 
 from __future__ import annotations
 
-from sahool_cache.cli.demo.ledger import Figures
+from sahool_cache.cli.traffic.ledger import Figures
 
 __all__ = ["errors", "milliseconds", "opening", "seconds"]
 

@@ -6,36 +6,49 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from itertools import count
 from random import Random
 
-from sahool_cache.cli.demo.contenders import Contender
-from sahool_cache.cli.demo.ledger import Call, Figures, Kind, Ledger
+from sahool_cache.cli.traffic.ledger import Call, Figures, Kind, Ledger
+from sahool_cache.cli.traffic.target import Target
 
 __all__ = ["Traffic"]
 
-TASKS: dict[Kind, int] = {"sadd": 4, "set": 4, "incr": 4, "get": 8}
+TASKS: dict[Kind, int] = {"sadd": 4, "set": 4, "hincrby": 4, "get": 8}
 PACE = 0.025
 """Seconds from one call of a task to its next."""
 
 LAST_CALLS = 3.0
 CLOSING = 2.0
-"""Seconds for calls in flight, and for a goodbye: a client that hangs must not hang the demo."""
+"""Seconds for calls in flight, and for a goodbye: a client that hangs must not hang the command."""
 
 
 class Traffic:
     """
     Concurrent reads and writes through one client. A task whose call hangs makes no other one.
 
-    Both clients share the event loop: at this pace (800 calls a second each) they keep it busy for
-    a tenth of the time, so that neither slows the other, and every pause of the machine or of the
-    loop meets both alike.
+    `sets` are the numbers of all SETs, those that failed too.
+
+    Two clients may share the event loop: at the usual pace (800 calls a second each) they keep it
+    busy for a tenth of the time, so that neither slows the other, and every pause of the machine
+    or of the loop meets both alike.
     """
 
-    def __init__(self, contender: Contender, random: Random) -> None:
-        self.contender = contender
+    def __init__(
+        self,
+        target: Target,
+        random: Random,
+        *,
+        tasks: Mapping[Kind, int] = TASKS,
+        pace: float = PACE,
+    ) -> None:
+        self.target = target
         self.ledger = Ledger(time.monotonic())
         self.ended = self.ledger.last_write
+        self.sets: list[int] = []
+        self._plan = tasks
+        self._pace = pace
         self._random = random
         self._numbers = count(1)
         self._stored = [0]
@@ -49,9 +62,9 @@ class Traffic:
         """
         self.ledger = Ledger(time.monotonic())
         self._going = True
-        for kind, tasks in TASKS.items():
+        for kind, tasks in self._plan.items():
             for number in range(tasks):
-                name = f"{self.contender.prefix}:{kind}:{number}"
+                name = f"{self.target.prefix}:{kind}:{number}"
                 self._tasks.append(asyncio.create_task(self._keep_calling(kind), name=name))
 
     async def stop(self) -> None:
@@ -82,7 +95,7 @@ class Traffic:
             self._tasks.clear()
         try:
             async with asyncio.timeout(CLOSING):
-                await self.contender.aclose()
+                await self.target.aclose()
         except Exception:  # noqa: BLE001  # its connections end with the group
             return
 
@@ -99,20 +112,22 @@ class Traffic:
         return self.ledger.last_write_began > since
 
     async def _keep_calling(self, kind: Kind) -> None:
-        due = time.monotonic() + self._random.uniform(0.0, PACE)
+        due = time.monotonic() + self._random.uniform(0.0, self._pace)
         while self._going:
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             await self._call(kind)
-            due = max(due + PACE, time.monotonic())
+            due = max(due + self._pace, time.monotonic())
 
     async def _call(self, kind: Kind) -> None:
         number = next(self._numbers)
         target = self._random.choice(self._stored) if kind == "get" else number
+        if kind == "set":
+            self.sets.append(number)
         began = time.monotonic()
         self._in_flight[number] = (kind, began)
         error = None
         try:
-            await self.contender.call(kind, target)
+            await self.target.call(kind, target)
         except Exception as failure:  # noqa: BLE001  # whatever reaches the application counts
             error = type(failure).__name__
         if self._in_flight.pop(number, None) is None:

@@ -11,11 +11,11 @@ from typing import Literal
 
 __all__ = ["REPEATABLE", "WRITES", "Call", "Figures", "Kind", "Ledger"]
 
-Kind = Literal["sadd", "set", "incr", "get"]
+Kind = Literal["sadd", "set", "hincrby", "get"]
 
-WRITES: tuple[Kind, ...] = ("sadd", "set", "incr")
+WRITES: tuple[Kind, ...] = ("sadd", "set", "hincrby")
 REPEATABLE: frozenset[Kind] = frozenset(("sadd", "set", "get"))
-"""Those that leave the same behind when they run twice; INCR does not."""
+"""Those that leave the same behind when they run twice; HINCRBY does not."""
 
 _RECENT = 2.0
 _BUCKET = 0.5
@@ -66,9 +66,11 @@ class Ledger:
         "_started",
         "calls",
         "errors",
+        "last_read",
         "last_write",
         "last_write_began",
         "longest",
+        "longest_read",
         "operations",
         "repeatable_errors",
     )
@@ -81,6 +83,8 @@ class Ledger:
         self.last_write = now
         self.last_write_began = now
         self.longest = 0.0
+        self.last_read = now
+        self.longest_read = 0.0
         self._started = now
         self._recent: deque[tuple[float, float]] = deque()
         self._buckets: list[int] = [0]
@@ -102,6 +106,18 @@ class Ledger:
             self.calls.append(call)
             self.longest = max(self.longest, call.ended - self.last_write)
             self.last_write, self.last_write_began = call.ended, call.began
+        else:
+            self.longest_read = max(self.longest_read, call.ended - self.last_read)
+            self.last_read = call.ended
+
+    def pauses(self, now: float) -> tuple[float, float]:
+        """
+        The longest times until now without an acknowledged write, and without an answered read.
+        """
+        return (
+            max(self.longest, now - self.last_write),
+            max(self.longest_read, now - self.last_read),
+        )
 
     def figures(self, now: float) -> Figures:
         """

@@ -1,0 +1,3 @@
+"""
+The failover test: a failover on purpose, and what a client sees of it.
+"""

@@ -1,0 +1,187 @@
+"""
+What makes the group fail over: the sentinels are told to, or the master is stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import signal
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import IO, Protocol
+
+from sahool_cache.address import Address
+from sahool_cache.cli.answer import Refused
+from sahool_cache.cli.exit_status import ExitStatus
+from sahool_cache.cli.failover.readiness import Master
+from sahool_cache.cli.servers import Servers, Unanswered
+
+__all__ = ["Crash", "Fault", "Planned", "filled"]
+
+_COMMAND_WITHIN = 60.0
+"""Seconds that a command of the user may take: `docker stop` waits 20 s for a server by itself."""
+
+_AGREE_WITHIN = 10.0
+_AGAIN = ("INPROG", "NOGOODSLAVE")
+"""Refusals of a sentinel that has not noticed yet how well the group is."""
+
+_TOLD = 2000
+
+
+class Fault(Protocol):
+    """
+    A fault, and its remedy.
+    """
+
+    async def begin(self) -> None:
+        """
+        Does it. Raises `Refused` where it did not come to pass.
+        """
+
+    async def undo(self) -> str | None:
+        """
+        Takes it back, whatever became of it; returns what went wrong with that. Repeatable.
+        """
+
+
+class Planned:
+    """
+    ``SENTINEL FAILOVER``: the sentinels promote a replica, and the master lives on as one.
+    """
+
+    def __init__(self, servers: Servers, sentinels: Iterable[Address], name: str) -> None:
+        self._servers = servers
+        self._sentinels = tuple(sentinels)
+        self._name = name
+
+    async def begin(self) -> None:
+        """
+        Asks one sentinel after another until one agrees.
+        """
+        said: dict[Address, str] = {}
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_AGREE_WITHIN):
+                while not said or any(word in text for text in said.values() for word in _AGAIN):
+                    for sentinel in self._sentinels:
+                        refusal = await self._ask(sentinel)
+                        if refusal is None:
+                            return
+                        said[sentinel] = refusal
+                    await asyncio.sleep(0.1)
+        why = "; ".join(f"{sentinel}: {text}" for sentinel, text in said.items())
+        raise Refused(f"no sentinel agrees to a failover: {why}", ExitStatus.DEGRADED)
+
+    async def _ask(self, sentinel: Address) -> str | None:
+        try:
+            (reply,) = await self._servers.ask_sentinel(
+                sentinel, ("SENTINEL", "FAILOVER", self._name)
+            )
+        except Unanswered as error:
+            return str(error) or "no answer in time"
+        return str(reply) if isinstance(reply, Exception) else None
+
+    async def undo(self) -> None:
+        """
+        Has nothing to do.
+        """
+
+
+class Crash:
+    """
+    Two shell commands, one that stops the master and one that starts it again.
+    """
+
+    def __init__(self, stop: str, start: str) -> None:
+        self._stop = stop
+        self._start = start
+        self._stopping: _Shell | None = None
+
+    async def begin(self) -> None:
+        """
+        Runs the first; it may not fail.
+        """
+        self._stopping = await _Shell.run(self._stop)
+        if complaint := await self._stopping.ended():
+            raise Refused(f"--stop failed: {complaint}")
+
+    async def undo(self) -> str | None:
+        """
+        Runs the second, when the first has ended: not even Ctrl-C comes between.
+        """
+        if self._stopping is None:
+            return None
+        with _uninterrupted():
+            await self._stopping.ended()
+            self._stopping = None
+            complaint = await (await _Shell.run(self._start)).ended()
+        return f"--start failed: {complaint}" if complaint else None
+
+
+def filled(command: str, master: Master) -> str:
+    """
+    The command with its placeholders replaced, each a word of its own to the shell.
+    """
+    words = {
+        "{host}": master.address.host,
+        "{port}": str(master.address.port),
+        "{announced_host}": master.announced.host,
+        "{announced_port}": str(master.announced.port),
+    }
+    for placeholder, word in words.items():
+        command = command.replace(placeholder, shlex.quote(word))
+    return command
+
+
+class _Shell:
+    """
+    A shell command in a session of its own: a Ctrl-C at the terminal does not reach it.
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process, output: IO[bytes]) -> None:
+        self._process = process
+        self._output = output
+
+    @classmethod
+    async def run(cls, command: str) -> _Shell:
+        # A file, not a pipe: a server that the command leaves behind would hold a pipe open.
+        output = tempfile.TemporaryFile()  # noqa: SIM115  # it lives as long as this
+        process = await asyncio.create_subprocess_shell(
+            command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+        )
+        return cls(process, output)
+
+    async def ended(self) -> str | None:
+        """
+        What went wrong, once it has ended; it is killed when it takes too long.
+        """
+        try:
+            async with asyncio.timeout(_COMMAND_WITHIN):
+                status = await self._process.wait()
+        except TimeoutError:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            await self._process.wait()
+            return f"it took more than {_COMMAND_WITHIN:.0f} s"
+        if status == 0:
+            return None
+        self._output.seek(0)
+        said = self._output.read().decode("utf-8", "replace").strip()[-_TOLD:]
+        return f"exit status {status}" + (f": {said}" if said else "")
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    # Functions, not SIG_IGN: what is ignored would be ignored by the commands, too.
+    both = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(each, lambda *_: None) for each in both]
+    try:
+        yield
+    finally:
+        for each, handler in zip(both, before, strict=True):
+            signal.signal(each, handler)
