@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import termios
 from collections.abc import Iterator
 from dataclasses import replace
@@ -131,6 +132,17 @@ def test_a_check_needs_no_group_and_takes_the_newest_of_a_directory(backup: Path
     assert document["databases"] == {"0": 15, "3": 15, "15": 15}
     assert document["functions"] == 1
     assert document["sidecar"]["keys"] == KEYS
+
+
+def test_a_path_too_long_for_a_socket_is_told(
+    backup: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    far = tmp_path / ("far" * 40)
+    far.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(far))
+    with pytest.raises(Refused, match="too long a path for a socket: set TMPDIR"):
+        asyncio.run(prove(backup, None, quiet=True))
+    assert not list(far.iterdir())
 
 
 @pytest.mark.asyncio

@@ -5,6 +5,7 @@ A server of our own that reads a backup: out of reach for others, and gone when 
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
@@ -27,6 +28,7 @@ DATABASES = 1024
 """More than anybody has: the last of them is for our own comparisons."""
 
 _BACKUP, _SOCKET, _LOG = "backup.rdb", "socket", "log"
+_LONGEST_SOCKET = 103  # bytes: macOS's limit, Linux has four more
 _LOOK_EVERY = 0.05
 _ANSWER_WITHIN = 60.0
 _GOODBYES = ("exiting now...", "Exiting.")
@@ -107,6 +109,9 @@ class Scratch:
     def __enter__(self) -> Self:
         self._guard = Guard()
         directory = self._guard.directory
+        if len(os.fsencode(directory / _SOCKET)) > _LONGEST_SOCKET:
+            self._guard.close()
+            raise NotLoaded(f"{directory.parent} is too long a path for a socket: set TMPDIR")
         try:
             (directory / _BACKUP).symlink_to(self._backup.resolve())
             with (directory / _LOG).open("ab") as log:
