@@ -418,6 +418,10 @@ async def test_an_older_format_is_taken_and_a_newer_one_is_refused_untouched(
         assert done.compared.values == KEYS, "read by a server that can read the group's values"
         assert await contents(valkey) == await contents(redis)
 
+        done = await restore_into(taken.file, order(redis, "flush"))
+        assert done.well
+        assert done.proved.loaded.server.startswith("Redis 7")
+
         with pytest.raises(Refused, match="the group does not take what Valkey") as refused:
             await restore_into(backup, order(redis, "flush"))
         assert refused.value.status is ExitStatus.DOWN
