@@ -98,12 +98,12 @@ async def test_everything_comes_back_as_it_was(
 
 @pytest.mark.asyncio
 async def test_a_group_that_is_not_empty_is_refused_replaced_or_flushed(
-    backup: Path, cli: Cli
+    backup: Path, here: Cli
 ) -> None:
     async with EmbeddedSentinel() as group, RedisClient(group.settings) as redis:
 
         def restore(*options: str) -> subprocess.CompletedProcess[str]:
-            return cli("restore", *options, str(backup), settings=group.settings)
+            return here("restore", *options, str(backup), settings=group.settings)
 
         await redis.mset({"integer": "mine", "other": "mine"})
         done = restore("--yes")
