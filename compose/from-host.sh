@@ -3,10 +3,10 @@
 
 cd "$(dirname "$0")/.." || exit
 
-_said() {  # a variable of the environment, or of .env
+_said() {  # a variable of the environment, or of .env, where it may be quoted
     eval "value=\${$1:-}"
     if [ -z "$value" ] && [ -f .env ]; then
-        value=$(sed -n "s/^$1=//p" .env | tail -n 1)
+        value=$(sed -n "s/^$1=//p" .env | tail -n 1 | sed "s/^\(['\"]\)\(.*\)\1\$/\2/")
     fi
     [ -n "$value" ]
 }

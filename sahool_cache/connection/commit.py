@@ -54,6 +54,8 @@ class Commit:
         reply = self.reply
         if reply is None or not reply.done():
             error: BaseException | None = LaneLost("the client was closed", sent=self.sent)
+            if reply is not None:
+                reply.cancel()  # its lane is cut next: asyncio would report an error nobody awaits
         else:
             error = reply.exception()
         if self.done.done():

@@ -21,6 +21,7 @@ from sahool_cache import RedisClient, RedisSettings, TLSSettings
 from sahool_cache.address import Address
 from sahool_cache.cli.answer import Refused
 from sahool_cache.cli.app import main
+from sahool_cache.cli.backup import transfer
 from sahool_cache.cli.backup.archive import Archive
 from sahool_cache.cli.backup.sidecar import read_sidecar
 from sahool_cache.cli.backup.stream import RdbStream
@@ -189,25 +190,30 @@ async def test_a_backup_comes_over_tls(tmp_path: Path) -> None:
         assert taken.sidecar.server in ways.values(), "the port that speaks TLS"
 
 
+@pytest.mark.parametrize("harm", [signal.SIGKILL, signal.SIGSTOP])
 @pytest.mark.asyncio
-async def test_a_replica_that_dies_midway_is_replaced_by_another(tmp_path: Path) -> None:
+async def test_a_replica_that_dies_or_hangs_midway_is_replaced_by_another(
+    harm: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfer, "SILENCE", 2.0)
     async with EmbeddedSentinel() as group:
         await ballast(group)
         pids = {node.address: node.pid for node in group.replicas}
         victims = []
 
-        def kill() -> None:
+        def harm_it() -> None:
             # whichever serves us: the one that lists somebody as its replica
             for node in group.replicas:
                 (reply,) = node.ask_now(("INFO", "replication"), timeout=5)
                 if "connected_slaves:1" in str(reply):
                     victims.append(node.address)
-                    os.kill(pids[node.address], signal.SIGKILL)
+                    os.kill(pids[node.address], harm)
 
-        taken, streams = await at_first_bytes(order(group.settings, tmp_path), kill)
+        taken, streams = await at_first_bytes(order(group.settings, tmp_path), harm_it)
         assert isinstance(taken, Taken), taken
         assert len(streams) == 2
         assert [each.partition(": ")[0] for each in taken.failed] == list(map(str, victims))
+        assert ("it was silent for 2 s" in taken.failed[0]) is (harm is signal.SIGSTOP)
         assert taken.sidecar.server != str(victims[0])
         assert taken.sidecar.keys == 40
     assert len(names(tmp_path)) == 3
@@ -312,27 +318,27 @@ def _drafts(directory: Path) -> list[Path]:
 
 
 def test_a_second_backup_at_the_same_time_is_refused_and_a_dead_ones_rest_is_removed(
-    calm_group: EmbeddedSentinel, cli: Cli, tmp_path: Path
+    calm_group: EmbeddedSentinel, here: Cli, tmp_path: Path
 ) -> None:
     (tmp_path / ".sahool-cache-backup.1.rdb").write_bytes(b"of a process that was killed")
     with (tmp_path / LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        done = cli("backup", "--json", str(tmp_path), settings=calm_group.settings)
+        done = here("backup", "--json", str(tmp_path), settings=calm_group.settings)
         assert (done.returncode, done.stderr) == (2, "")
         assert "another backup is being taken" in json.loads(done.stdout)["error"]
-    assert cli("backup", str(tmp_path), settings=calm_group.settings).returncode == 0
+    assert here("backup", str(tmp_path), settings=calm_group.settings).returncode == 0
     assert not _drafts(tmp_path)
 
 
 def test_the_newest_are_kept_and_what_is_not_ours_too(
-    calm_group: EmbeddedSentinel, cli: Cli, tmp_path: Path
+    calm_group: EmbeddedSentinel, here: Cli, tmp_path: Path
 ) -> None:
     strangers = [tmp_path / "dump.rdb", tmp_path / "sahool-master-20200101T000000Z.rdb"]
     for each in strangers:
         each.write_bytes(b"REDIS0011")
     files = []
     for _ in range(3):
-        done = cli("backup", "--json", "--keep", "2", str(tmp_path), settings=calm_group.settings)
+        done = here("backup", "--json", "--keep", "2", str(tmp_path), settings=calm_group.settings)
         document = json.loads(done.stdout)
         files.append(Path(document["file"]))
         time.sleep(1.01 - time.time() % 1)  # names and sidecars count whole seconds
@@ -421,16 +427,16 @@ def _calls(stats: dict[str, str]) -> int:
 
 @pytest.mark.asyncio
 async def test_without_a_fit_replica_there_is_no_backup_and_the_reason_is_told(
-    cli: Cli, tmp_path: Path
+    here: Cli, tmp_path: Path
 ) -> None:
     async with EmbeddedSentinel(replicas=1) as group:
         await group.kill(group.replicas[0])
-        done = cli("backup", "--within", "2", str(tmp_path), settings=group.settings)
+        done = here("backup", "--within", "1", str(tmp_path), settings=group.settings)
         assert (done.returncode, done.stdout) == (2, "")
         assert f"{group.replicas[0].address}: it does not keep up" in done.stderr
         assert "--allow-master" in done.stderr
-        done = cli(
-            *("backup", "--within", "2", "--allow-master", str(tmp_path)), settings=group.settings
+        done = here(
+            *("backup", "--within", "1", "--allow-master", str(tmp_path)), settings=group.settings
         )
         assert done.returncode == 0
         assert f"from the master {group.master.address}" in done.stdout
@@ -438,7 +444,7 @@ async def test_without_a_fit_replica_there_is_no_backup_and_the_reason_is_told(
 
 @pytest.mark.asyncio
 async def test_the_documented_rights_are_enough_and_a_missing_one_is_named(
-    cli: Cli, tmp_path: Path
+    here: Cli, tmp_path: Path
 ) -> None:
     async with EmbeddedSentinel(password="s3cret", sentinel_password="s3cret") as group:
         await grant(group, servers(group), "backup")
@@ -449,12 +455,12 @@ async def test_the_documented_rights_are_enough_and_a_missing_one_is_named(
             "REDIS_SENTINEL_USERNAME": "client",
             "REDIS_SENTINEL_PASSWORD": password_of("client"),
         }
-        done = cli("backup", str(tmp_path), settings=group.settings, **as_user)
+        done = here("backup", str(tmp_path), settings=group.settings, **as_user)
         assert (done.returncode, done.stderr) == (0, "")
         assert await refusals(group) == []
         for node in group.replicas:
             await node.ask(("ACL", "SETUSER", "backup", "-psync"))
-        done = cli("backup", str(tmp_path), settings=group.settings, **as_user)
+        done = here("backup", str(tmp_path), settings=group.settings, **as_user)
         assert done.returncode == 2
         assert "needs the rights +psync +replconf" in done.stderr
         assert password_of("backup") not in done.stdout + done.stderr

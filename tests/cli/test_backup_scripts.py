@@ -37,13 +37,13 @@ def checkout(calm_group: EmbeddedSentinel, tmp_path: Path) -> Path:
     sentinels = ",".join(map(str, calm_group.settings.sentinels))
     (tmp_path / "checkout" / ".env").write_text(
         f"REDIS_SENTINELS={sentinels}\nREDIS_PASSWORD=s3cret\nREDIS_MASTER_NAME=sahool-master\n"
-        "BACKUP_DIR=./nightly\n"
+        'BACKUP_DIR="./every night"\n'
     )
     return tmp_path / "checkout"
 
 
 def backups(checkout: Path) -> list[str]:
-    return sorted(each.name for each in (checkout / "nightly").glob("*.rdb"))
+    return sorted(each.name for each in (checkout / "every night").glob("*.rdb"))
 
 
 def run(*command: object, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -82,10 +82,10 @@ def test_the_scripts_work_from_anywhere_with_hardly_an_environment(
     done = run(restore, "--check", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert name in done.stdout
-    done = run(restore, f"checkout/nightly/{name}", "--flush", cwd=tmp_path)
+    done = run(restore, f"checkout/every night/{name}", "--flush", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (64, ""), "nobody can be asked"
     assert asyncio.run(read()) == "now"
-    done = run(restore, f"checkout/nightly/{name}", "--flush", "--yes", cwd=tmp_path)
+    done = run(restore, f"checkout/every night/{name}", "--flush", "--yes", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert asyncio.run(read()) == "then"
 

@@ -191,3 +191,5 @@ async def test_closing_ends_what_waits() -> None:
     with pytest.raises(LaneLost) as lost:
         await sent.done
     assert lost.value.sent is True
+    assert sent.reply is not None
+    assert sent.reply.cancelled(), "an error of it would be told to nobody"

@@ -25,6 +25,7 @@ __all__ = ["Archive", "Draft", "newest_backup"]
 _LOCK = ".sahool-cache-backup.lock"
 _DRAFT = ".sahool-cache-backup."  # the names of drafts begin so; nobody else's do
 _PRIVATE = 0o600
+_ANEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL  # through nobody's link
 
 
 class Draft:
@@ -35,7 +36,7 @@ class Draft:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._hash = hashlib.sha256()
-        self._file: BinaryIO = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, _PRIVATE), "wb")
+        self._file: BinaryIO = os.fdopen(os.open(path, _ANEW, _PRIVATE), "wb")
 
     def write(self, data: bytes) -> None:
         """
@@ -164,11 +165,15 @@ class Archive:
         return backup
 
 
-def newest_backup(directory: Path) -> Path | None:
+def newest_backup(directory: Path, master_name: str | None = None) -> Path | None:
     """
-    The newest backup in a directory, by what the sidecars say.
+    The newest backup in a directory, of that master or of any, by what the sidecars say.
     """
-    found = ((sidecar.taken, path) for path, sidecar in _with_sidecars(directory))
+    found = (
+        (sidecar.taken, path)
+        for path, sidecar in _with_sidecars(directory)
+        if master_name in (None, sidecar.master_name)
+    )
     return max(found, default=(None, None))[1]
 
 

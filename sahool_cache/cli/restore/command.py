@@ -32,7 +32,8 @@ __all__ = ["restore"]
 
 
 _File = Annotated[
-    Path, typer.Argument(metavar="FILE", help="The backup; of a directory, the newest in it.")
+    Path,
+    typer.Argument(metavar="FILE", help="The backup; of a directory, the group's newest in it."),
 ]
 _Check = Annotated[
     bool, typer.Option("--check", help="Only prove it: no group is touched, none is needed.")
@@ -86,18 +87,19 @@ def restore(  # noqa: PLR0913  # each is an option
 
     if check:
         return conclude(only_prove(), as_json=as_json)
+    settings = group_settings(url)
     order = Order(
-        settings=group_settings(url),
+        settings=settings,
         mode=mode,
         server=server,
         every_value=compare_all,
         within=within,
         quiet=as_json,
-        confirm=lambda *known: ask(_question(mode, *known), yes=yes),
+        confirm=lambda *known: ask(_question(mode, settings.master_name, *known), yes=yes),
     )
 
     async def work() -> Answer:
-        done = await restore_into(find_backup(file), order)
+        done = await restore_into(find_backup(file, settings.master_name), order)
         return Answer(
             document=_document(done),
             told=Group(*_proof_lines(done.proved), *_lines(done)),
@@ -107,7 +109,7 @@ def restore(  # noqa: PLR0913  # each is an option
     return conclude(work(), as_json=as_json)
 
 
-def _question(mode: Mode, backup: Backup, loaded: Loaded, found: Found) -> str:
+def _question(mode: Mode, master_name: str, backup: Backup, loaded: Loaded, found: Found) -> str:
     deed = {
         "empty": "Copy",
         "flush": "DELETE ALL OF IT, and copy",
@@ -115,7 +117,8 @@ def _question(mode: Mode, backup: Backup, loaded: Loaded, found: Found) -> str:
     }[mode]
     of = backup.sidecar
     whose = f" of {of.master_name}, {of.taken:%Y-%m-%d %H:%M:%S} UTC" if of else ""
-    return f"{found}. {deed} the {loaded.keys:,} keys of {backup.file.name}{whose}?"
+    stranger = f" NOT OF {master_name}:" if of and of.master_name != master_name else ""
+    return f"{found}.{stranger} {deed} the {loaded.keys:,} keys of {backup.file.name}{whose}?"
 
 
 def _proof(proved: Proved) -> dict[str, Any]:
@@ -127,7 +130,6 @@ def _proof(proved: Proved) -> dict[str, Any]:
         "sidecar": backup.sidecar,
         "loaded_by": loaded.server,
         "databases": {str(number): count for number, count in loaded.databases.items()},
-        "expired": loaded.expired,
         "functions": loaded.functions,
     }
 
@@ -138,6 +140,7 @@ def _document(done: Restored) -> dict[str, Any]:
         "master": done.found.master,
         "before": {str(number): count for number, count in done.found.databases.items()},
         "copied": done.copied.keys,
+        "expired": done.expired,
         "refused": len(done.copied.refused),
         "compared": asdict(done.compared),
         "extra": done.extra,
@@ -152,13 +155,13 @@ def _proof_lines(proved: Proved) -> Iterator[Text]:
     if backup.sidecar is None:
         yield Text("  has no JSON file beside it that says what it should hold")
     yield Text(f"  checked by {backup.checked_by}, loaded by {loaded.server}")
-    expired = f", {loaded.expired:,} have expired since" if loaded.expired else ""
     functions = f", libraries of functions: {loaded.functions}" if loaded.functions else ""
-    yield Text(f"  holds {loaded.keys:,} keys{expired}{functions}")
+    yield Text(f"  holds {loaded.keys:,} keys{functions}")
 
 
 def _lines(done: Restored) -> Iterator[Text]:
-    yield _line(not done.copied.refused, f"copied {done.copied.keys:,} keys")
+    expired = f", {done.expired:,} have expired since" if done.expired else ""
+    yield _line(not done.copied.refused, f"copied {done.copied.keys:,} keys{expired}")
     if refused := done.copied.refused:
         yield Text(f"  {len(refused)} were refused: {refused[0]}")
     compared = done.compared

@@ -85,15 +85,14 @@ class _Comparison:
         """
         expected = await _each(self._source, "PEXPIRETIME", page)
         found = await _each(self._target, "PEXPIRETIME", page)
-        seconds, microseconds = await self._target.time()
-        soon = seconds * 1000 + microseconds // 1000 + _CLOCKS
+        soon = await self._soon()
         there = []
         for key, wanted, expires in zip(page, expected, found, strict=True):
             if wanted == -2 or 0 <= wanted < soon:  # it has expired meanwhile, here or there
                 continue
             self._compared.keys += 1
             if expires == -2:
-                self._compared.missing += 1
+                await self._miss(key)
             elif expires != wanted:
                 self._compared.other_expiry += 1
             else:
@@ -108,7 +107,7 @@ class _Comparison:
         found = await _each(self._target, "DUMP", keys)
         for key, wanted, payload in zip(keys, expected, found, strict=True):
             if payload is None:
-                self._compared.missing += 1
+                await self._miss(key)
             elif payload == wanted:
                 self._compared.values += 1
             else:
@@ -125,8 +124,20 @@ class _Comparison:
             self._compared.not_comparable += 1
             return
         self._compared.values += 1
-        if await _digest(self._aside, _COPY) != await _digest(self._source, key):
+        if await _digest(self._aside, _COPY) == await _digest(self._source, key):
+            return
+        soon = await self._soon()
+        ours = await _lasting(self._source, key, soon)
+        if ours is None or ours != await _lasting(self._aside, _COPY, soon):
             self._compared.other_value += 1
+
+    async def _miss(self, key: bytes) -> None:
+        if await _lasting(self._source, key, await self._soon()) != {}:
+            self._compared.missing += 1
+
+    async def _soon(self) -> int:
+        seconds, microseconds = await self._target.time()
+        return int(seconds) * 1000 + int(microseconds) // 1000 + _CLOCKS
 
 
 async def _each(server: Any, command: str, keys: list[bytes]) -> list[Any]:
@@ -139,3 +150,26 @@ async def _each(server: Any, command: str, keys: list[bytes]) -> list[Any]:
 async def _digest(server: Redis, key: bytes) -> bytes:
     reply: Any = await server.execute_command("DEBUG", "DIGEST-VALUE", key)
     return bytes(reply[0])
+
+
+async def _lasting(server: Redis, key: bytes, soon: int) -> dict[bytes, tuple[bytes, int]] | None:
+    """
+    The fields of a hash that do not expire before `soon`; None if it is another value, or if the
+    server knows no fields that expire. Each server drops those when it comes to it.
+    """
+    if await server.type(key) not in (b"hash", b"none"):
+        return None
+    fields: Any = await server.hgetall(key)
+    if not fields:
+        return {}
+    try:
+        times: Any = await server.execute_command(
+            "HPEXPIRETIME", key, "FIELDS", len(fields), *fields
+        )
+    except ResponseError:
+        return None
+    return {
+        field: (value, expires)
+        for (field, value), expires in zip(fields.items(), times, strict=True)
+        if expires == -1 or expires >= soon
+    }

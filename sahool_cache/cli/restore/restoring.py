@@ -4,6 +4,7 @@ Restores one backup: proved first, then copied, then compared.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,6 +98,13 @@ class Restored:
             and self.confirmed >= self.replicas
         )
 
+    @property
+    def expired(self) -> int:
+        """
+        Keys of the backup whose time to live had ended before they were copied.
+        """
+        return self.proved.loaded.keys - self.copied.keys - len(self.copied.refused)
+
 
 async def prove(file: Path, server: str | None, *, quiet: bool) -> Proved:
     """
@@ -124,13 +132,8 @@ async def restore_into(file: Path, order: Order) -> Restored:
 
     backup = await examine(file)
     async with RedisClient(looking) as target:
-        found = await look(target)
+        found = await _look(order, target)
         replicated = bool(target.topology.replicas)
-    if order.mode == "empty" and not found.empty:
-        raise Refused(
-            f"{found}: --flush deletes all of it first, --replace overwrites the keys that the "
-            "backup has"
-        )
     # One of the group's kind: it can read what the group sends back to be compared.
     async with on_scratch(
         backup, order.server, kind=found.kind, quiet=order.quiet, usable=usable
@@ -138,8 +141,20 @@ async def restore_into(file: Path, order: Order) -> Restored:
         order.confirm(backup, loaded, found)
         writing = patient(order.settings, order.within, confirm=replicated)
         async with open_targets(writing, loaded.numbers) as targets:
+            # The proof and the answer took their time.
+            found = await _look(order, next(iter(targets.values())))
             proved = Proved(backup=backup, loaded=loaded)
             return await _restore(order, proved, found, scratch, targets)
+
+
+async def _look(order: Order, target: RedisClient) -> Found:
+    found = await look(target)
+    if order.mode == "empty" and not found.empty:
+        raise Refused(
+            f"{found}: --flush deletes all of it first, --replace overwrites the keys that the "
+            "backup has"
+        )
+    return found
 
 
 async def _restore(
@@ -158,15 +173,16 @@ async def _restore(
         replicas = (await target.info("replication"))["connected_slaves"]
         confirmed = await target.wait(replicas, int(order.within * 1000)) if replicas else 0
         after = await look(target)
-    except RedisError as error:
-        raise Stopped(f"copied, but it could not be compared: {error}") from error
-    more = (count - loaded.databases.get(n, 0) for n, count in after.databases.items())
+    except (RedisError, asyncio.CancelledError) as error:
+        why = str(error) or "interrupted"
+        raise Stopped(f"copied, but it could not be compared: {why}") from error
+    more = max(0, sum(after.databases.values()) - copied.keys)
     return Restored(
         proved=proved,
         found=found,
         copied=copied,
         compared=compared,
-        extra=None if order.mode == "replace" else sum(each for each in more if each > 0),
+        extra=None if order.mode == "replace" else more,
         replicas=replicas,
         confirmed=confirmed,
     )
@@ -184,15 +200,16 @@ async def _copy(order: Order, loaded: Loaded, scratch: Scratch, targets: Targets
 
     with Count("restore", hidden=order.quiet) as bar:
         try:
-            await copy_functions(scratch, target, flush=flush)
-        except ResponseError as error:
-            raise Refused(f"the functions are refused: {error}", ExitStatus.DOWN) from error
-        try:
+            try:
+                await copy_functions(scratch, target, flush=flush)
+            except ResponseError as error:
+                raise Refused(f"the functions are refused: {error}", ExitStatus.DOWN) from error
             if flush:
                 await target.with_options(retry="always").execute_command("FLUSHALL", "ASYNC")
             return await copy_keys(scratch, targets, count)
-        except (RedisError, TooManyFailures) as error:
+        except (RedisError, TooManyFailures, asyncio.CancelledError) as error:
+            why = f"{error}; once that is mended," if str(error) else "interrupted;"
             raise Stopped(
-                f"stopped after {done:,} of {loaded.keys:,} keys: {error}; "
-                "once that is mended, run it again with --flush or --replace"
+                f"stopped after {done:,} of {loaded.keys:,} keys: {why} run it again with "
+                + ("--flush" if flush else "--replace")
             ) from error

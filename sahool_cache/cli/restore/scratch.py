@@ -5,6 +5,7 @@ A server of our own that reads a backup: out of reach for others, and gone when 
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
@@ -27,6 +28,7 @@ DATABASES = 1024
 """More than anybody has: the last of them is for our own comparisons."""
 
 _BACKUP, _SOCKET, _LOG = "backup.rdb", "socket", "log"
+_LONGEST_SOCKET = 103  # bytes: macOS's limit, Linux has four more
 _LOOK_EVERY = 0.05
 _ANSWER_WITHIN = 60.0
 _GOODBYES = ("exiting now...", "Exiting.")
@@ -43,6 +45,8 @@ _OPTIONS = {
     "sanitize-dump-payload": "yes",
     "enable-debug-command": "local",
 }
+# A replica drops no key whose time to live has ended: what it has loaded can be counted.
+_AS_REPLICA = ("--replicaof", "127.0.0.1", "0")
 
 
 class NotLoaded(Exception):
@@ -54,13 +58,12 @@ class NotLoaded(Exception):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
     """
-    What the server made of the backup: keys by database, those whose time to live had ended,
-    libraries of functions.
+    What the server made of the backup: keys by database, those whose time to live has ended among
+    them, and libraries of functions.
     """
 
     server: str
     databases: dict[int, int]
-    expired: int
     functions: int
 
     @property
@@ -106,11 +109,14 @@ class Scratch:
     def __enter__(self) -> Self:
         self._guard = Guard()
         directory = self._guard.directory
+        if len(os.fsencode(directory / _SOCKET)) > _LONGEST_SOCKET:
+            self._guard.close()
+            raise NotLoaded(f"{directory.parent} is too long a path for a socket: set TMPDIR")
         try:
             (directory / _BACKUP).symlink_to(self._backup.resolve())
             with (directory / _LOG).open("ab") as log:
                 pairs = ((f"--{name}", value) for name, value in _OPTIONS.items())
-                command = [self.program, *chain.from_iterable(pairs)]
+                command = [self.program, *chain.from_iterable(pairs), *_AS_REPLICA]
                 self._process = self._guard.spawn(command, directory=directory, log=log)
         except OSError as error:
             self._guard.close()
@@ -137,7 +143,7 @@ class Scratch:
 
     async def loaded(self, on_progress: Callable[[int, int | None], object]) -> Loaded:
         """
-        What is in it, when all is loaded; raises `NotLoaded`.
+        What is in it, when all is loaded; raises `NotLoaded`. From then on keys expire.
         """
         async with self.connect() as redis:
             while True:
@@ -146,7 +152,9 @@ class Scratch:
                 with suppress(redis_errors.ConnectionError, redis_errors.TimeoutError):
                     info = await redis.info("everything")
                     if info["loading"] == 0:
-                        return await _contents(redis, info)
+                        loaded = await _contents(redis, info)
+                        await redis.execute_command("REPLICAOF", "NO", "ONE")
+                        return loaded
                     on_progress(info["loading_loaded_bytes"], info["loading_total_bytes"] or None)
                 await asyncio.sleep(_LOOK_EVERY)
 
@@ -168,6 +176,5 @@ async def _contents(redis: Redis, info: dict[str, Any]) -> Loaded:
             for name, counts in info.items()
             if name.startswith("db") and isinstance(counts, dict)
         },
-        expired=info.get("rdb_last_load_keys_expired", 0),
         functions=len(functions),
     )
