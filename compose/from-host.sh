@@ -3,13 +3,7 @@
 
 cd "$(dirname "$0")/.." || exit
 
-_said() {  # a variable of the environment, or of .env
-    eval "value=\${$1:-}"
-    if [ -z "$value" ] && [ -f .env ]; then
-        value=$(sed -n "s/^$1=//p" .env | tail -n 1)
-    fi
-    [ -n "$value" ]
-}
+. compose/settings.sh
 
 _default() {
     if ! _said "$1"; then

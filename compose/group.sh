@@ -10,12 +10,10 @@ die() {
     exit 1
 }
 
-# setting NAME: from the environment, or else from .env.
+. compose/settings.sh
+
 setting() {
-    eval "value=\${$1-}"
-    if [ -z "$value" ] && [ -r .env ]; then
-        value=$(sed -n "s/^$1=//p" .env | tail -n 1 | tr -d "\"'")
-    fi
+    _said "$1" || true
     printf '%s' "$value"
 }
 

@@ -1,0 +1,61 @@
+"""
+What the scripts of `compose/` read in `.env`: the same as the client, which they start, and Compose.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from dotenv import dotenv_values
+
+from tests.house import ROOT
+
+
+def said(directory: Path, **variables: str) -> str:
+    script = f'. "{ROOT}/compose/settings.sh"; _said NAME || exit; printf "%s" "$value"'
+    done = subprocess.run(
+        ["sh", "-euc", script],
+        capture_output=True,
+        check=False,
+        cwd=directory,
+        env={"PATH": "/usr/bin:/bin"} | variables,
+        text=True,
+        timeout=10,
+    )
+    assert done.stderr == ""
+    assert (done.returncode == 0) == bool(done.stdout)
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "NAME=10.77.3",
+        'NAME="10.77.3"',
+        "NAME='10.77.3'  # the office has the other one",
+        "NAME=10.77.3 # the office has the other one",
+        "export NAME=10.77.3",
+        " NAME = 10.77.3 ",
+        "NAME=10.77.3\r",
+        "NAME=it's-\"quoted\"#1",
+        "NAME=\"it's\"",
+        "NAME=",
+        "#NAME=no",
+        "OTHER_NAME=no",
+        "NAME=first\nNAME=last",
+    ],
+)
+def test_a_line_of_the_file_means_what_it_means_to_the_client(tmp_path: Path, line: str) -> None:
+    file = tmp_path / ".env"
+    file.write_bytes(f"BEFORE=1\n{line}\nAFTER=1\n".encode())
+    assert said(tmp_path) == (dotenv_values(file).get("NAME") or "")
+
+
+def test_the_environment_wins_and_no_file_is_needed(tmp_path: Path) -> None:
+    assert said(tmp_path) == ""
+    assert said(tmp_path, NAME="a 'b'") == "a 'b'"
+    (tmp_path / ".env").write_text("NAME=file\n")
+    assert said(tmp_path, NAME="here") == "here"
+    assert said(tmp_path, NAME="") == "file"
