@@ -25,7 +25,7 @@ from sahool_cache.cli import main
 from sahool_cache.cli.answer import Refused
 from sahool_cache.cli.exit_status import ExitStatus
 from sahool_cache.cli.failover import readiness
-from sahool_cache.cli.failover.fault import filled
+from sahool_cache.cli.failover.fault import Crash, filled
 from sahool_cache.cli.failover.readiness import Master, ready_master
 from sahool_cache.cli.failover.report import Bounds, report
 from sahool_cache.cli.failover.trial import Outcome
@@ -252,7 +252,7 @@ def test_a_crash_is_measured_and_the_old_master_comes_back(cli: Cli, tmp_path: P
             crashes.end(old)
 
 
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_what_was_stopped_is_started_again_when_the_test_is_ended(
     end: signal.Signals, tmp_path: Path
 ) -> None:
@@ -285,6 +285,49 @@ def test_what_was_stopped_is_started_again_when_the_test_is_ended(
         finally:
             process.kill()
             crashes.end(old)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("steps", [1, 2, 3, 5])
+async def test_a_stop_that_has_hardly_begun_is_taken_back(tmp_path: Path, steps: int) -> None:
+    stopped, started = tmp_path / "stopped", tmp_path / "started"
+    crash = Crash(f"touch {stopped}", f"test -e {stopped} && touch {started}")
+    beginning = asyncio.create_task(crash.begin())
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    beginning.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await beginning
+    assert await crash.undo() is None
+    assert started.exists()
+    started.unlink()
+    assert await crash.undo() is None
+    assert not started.exists(), "once"
+
+
+@pytest.mark.asyncio
+async def test_an_end_that_is_asked_for_while_the_master_starts_comes_afterwards(
+    tmp_path: Path,
+) -> None:
+    started, goes_on = tmp_path / "started", asyncio.Event()
+    crash = Crash("true", f"kill -INT $PPID; sleep 0.1; touch {started}")
+    await crash.begin()
+
+    async def course() -> None:
+        await crash.undo()
+        assert started.exists()
+        await asyncio.sleep(60)
+        goes_on.set()
+
+    task = asyncio.create_task(course())
+    before = signal.signal(signal.SIGINT, lambda *_: task.cancel())
+    try:
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert started.exists()
+    assert not goes_on.is_set()
 
 
 async def anyone_is_master(group: EmbeddedSentinel) -> Node:

@@ -1,5 +1,5 @@
 """
-What the scripts of `compose/` read in `.env`: the same as the client, which they start, and Compose.
+What the scripts of `compose/` read in `.env`: the same as Compose, and the client that they start.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tests.house import ROOT
 def said(directory: Path, **variables: str) -> str:
     script = f'. "{ROOT}/compose/settings.sh"; _said NAME || exit; printf "%s" "$value"'
     done = subprocess.run(
-        ["sh", "-euc", script],
+        ["/bin/sh", "-euc", script],
         capture_output=True,
         check=False,
         cwd=directory,
@@ -39,8 +39,8 @@ def said(directory: Path, **variables: str) -> str:
         "export NAME=10.77.3",
         " NAME = 10.77.3 ",
         "NAME=10.77.3\r",
-        "NAME=it's-\"quoted\"#1",
-        "NAME=\"it's\"",
+        'NAME=it\'s-"quoted"#1',
+        'NAME="it\'s"',
         "NAME=",
         "#NAME=no",
         "OTHER_NAME=no",

@@ -153,11 +153,11 @@ class _Trial:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._plan.within):
                     await self._replaced.wait()
+            return await fault.undo()
         except BaseException:
             if complaint := await fault.undo():
                 print(f"sahool-cache: {complaint}", file=sys.stderr)
             raise
-        return await fault.undo()
 
     def _fault(self) -> Fault:
         plan, master = self._plan, self._master
