@@ -1,7 +1,7 @@
 # Sourced by the scripts beside it: how `sahool-cache` on this host finds the compose group. What
 # the environment or .env says stands; the rest is as the compose file has it.
 
-cd "$(dirname "$0")/.." || exit
+CDPATH='' cd "$(dirname "$0")/.." || exit
 
 . compose/settings.sh
 

@@ -3,7 +3,7 @@
 #     compose/group.sh up | down | logs | ps [what Compose takes]
 # `up` waits until all is healthy. WITHOUT="grafana prometheus" leaves services out.
 set -eu
-cd "$(dirname "$0")/.."
+CDPATH='' cd "$(dirname "$0")/.."
 
 die() {
     echo "$*" >&2

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -29,6 +30,9 @@ from sahool_cache.cli.failover.fault import Crash, filled
 from sahool_cache.cli.failover.readiness import Master, ready_master
 from sahool_cache.cli.failover.report import Bounds, report
 from sahool_cache.cli.failover.trial import Outcome
+from sahool_cache.cli.traffic import traffic
+from sahool_cache.cli.traffic.ledger import Kind
+from sahool_cache.cli.traffic.traffic import Traffic
 from sahool_cache.embedded import EmbeddedSentinel, Node
 from sahool_cache.embedded.binary import find_server
 from tests.cli.conftest import Cli, environment
@@ -338,6 +342,65 @@ async def anyone_is_master(group: EmbeddedSentinel) -> Node:
                 if isinstance(reply, list) and reply[0] == "master":
                     return group.master
             await asyncio.sleep(0.1)
+
+
+class Waiting:
+    """
+    A client whose calls wait for a master.
+    """
+
+    title = prefix = "waiting"
+
+    def __init__(self) -> None:
+        self.master = asyncio.Event()
+        self.made = 0
+
+    async def open(self) -> None:
+        """
+        Has nothing to do.
+        """
+
+    async def call(self, kind: Kind, number: int) -> None:
+        """
+        Waits.
+        """
+        await self.master.wait()
+        self.made += 1
+
+    async def aclose(self) -> None:
+        """
+        Has nothing to do.
+        """
+
+
+@pytest.mark.asyncio
+async def test_a_call_that_was_given_up_makes_no_key_after_they_were_removed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(traffic, "LAST_CALLS", 0.1)
+    client = Waiting()
+    calls = Traffic(client, Random(1))
+    calls.start()
+    await asyncio.sleep(2 * traffic.PACE)
+    await calls.stop()
+    client.master.set()
+    await calls.aclose()
+    assert len(calls.ledger.calls) > 10
+    assert client.made == 0
+
+
+def test_a_measurement_is_told_where_the_writes_cannot_be_looked_up(cli: Cli) -> None:
+    rights = "on >s3cret ~* &* +@all -smismember"
+    group = EmbeddedSentinel(password="s3cret", sentinel_debug=QUICK)
+    with opened(group):
+        for node in (group.master, *group.replicas):
+            asyncio.run(group.command(node, "ACL", "SETUSER", "default", *rights.split()))
+        done = cli("failover-test", "--yes", "--json", "--seconds", "0.5", settings=group.settings)
+        told = json.loads(done.stdout)
+        assert (done.returncode, told["lost"], told["doubled"]) == (1, None, None)
+        assert told["problems"] == ["what was written could not be counted"]
+        assert "smismember" in done.stderr
+        assert told["new"] == str(group.master.address)
 
 
 def test_a_group_that_could_not_fail_over_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,3 +59,19 @@ def test_the_environment_wins_and_no_file_is_needed(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("NAME=file\n")
     assert said(tmp_path, NAME="here") == "here"
     assert said(tmp_path, NAME="") == "file"
+
+
+def test_a_script_finds_its_own_checkout_whatever_cd_is_told(tmp_path: Path) -> None:
+    for name in ("here", "there"):
+        (tmp_path / name / "compose").mkdir(parents=True)
+        (tmp_path / name / "compose" / "settings.sh").touch()
+    done = subprocess.run(
+        ["/bin/sh", "-c", f". {ROOT}/compose/from-host.sh; pwd", "compose/any.sh"],
+        capture_output=True,
+        check=True,
+        cwd=tmp_path / "here",
+        env={"PATH": "/usr/bin:/bin", "CDPATH": str(tmp_path / "there")},
+        text=True,
+        timeout=10,
+    )
+    assert done.stdout == f"{tmp_path / 'here'}\n"
