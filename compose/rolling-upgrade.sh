@@ -119,6 +119,12 @@ _said REDIS_IMAGE || usage
 image=$value
 export REDIS_IMAGE="$image"
 
+# Two at once would take two sentinels away, or a replica and the master. macOS has no flock.
+exec 9<compose/rolling-upgrade.sh
+if command -v flock >/dev/null && ! flock -n 9; then
+    echo "Another rolling upgrade is under way." >&2
+    exit 1
+fi
 docker image inspect "$image" >/dev/null 2>&1 || docker pull "$image" || stop "there is no $image"
 wanted=$(docker image inspect --format '{{.Id}}' "$image")
 is_well || stop "the group is not well as it is: see compose/health-check.sh"

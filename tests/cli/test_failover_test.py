@@ -384,6 +384,7 @@ async def test_a_call_that_was_given_up_makes_no_key_after_they_were_removed(
     await asyncio.sleep(2 * traffic.PACE)
     await calls.stop()
     client.master.set()
+    await asyncio.sleep(0.1)  # the keys are removed now
     await calls.aclose()
     assert len(calls.ledger.calls) > 10
     assert client.made == 0

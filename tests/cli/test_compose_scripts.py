@@ -1,9 +1,12 @@
 """
-What the scripts of `compose/` read in `.env`: the same as Compose, and the client that they start.
+The scripts of `compose/` before they come to Docker: the checkout that they work in, and what they
+read in its `.env`, the same as Compose and the client do.
 """
 
 from __future__ import annotations
 
+import fcntl
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -75,3 +78,21 @@ def test_a_script_finds_its_own_checkout_whatever_cd_is_told(tmp_path: Path) -> 
         timeout=10,
     )
     assert done.stdout == f"{tmp_path / 'here'}\n"
+
+
+@pytest.mark.skipif(shutil.which("flock") is None, reason="there is no flock here")
+def test_no_second_rolling_upgrade_begins_while_one_is_under_way(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "compose", tmp_path / "compose")
+    script = tmp_path / "compose" / "rolling-upgrade.sh"
+    with script.open() as first:
+        fcntl.flock(first, fcntl.LOCK_EX)
+        done = subprocess.run(
+            [script, "--yes"],
+            capture_output=True,
+            check=False,
+            env={"PATH": "/usr/bin:/bin", "REDIS_IMAGE": "sahool.invalid/none:1"},
+            text=True,
+            timeout=10,
+        )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "Another rolling upgrade is under way.\n"
