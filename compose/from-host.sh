@@ -49,10 +49,13 @@ if _said REDIS_TLS; then
     esac
 fi
 
-# Where nobody comes in without a name, or the password is a file: the administrator of the group.
+# Where nobody comes in without a name, or a password is a file, which wins over the variable: the
+# administrator of the group.
 _is_administrator() {
     ! _said REDIS_USERNAME || return 1
     ! _said REDIS_DEFAULT_USER || [ "$value" != off ] || return 0
+    _beside REDIS_SECRETS ./secrets
+    [ ! -s "$place/redis_password" ] && [ ! -s "$place/redis_sentinel_password" ] || return 0
     ! _said REDIS_PASSWORD
 }
 

@@ -80,6 +80,45 @@ def test_a_script_finds_its_own_checkout_whatever_cd_is_told(tmp_path: Path) -> 
     assert done.stdout == f"{tmp_path / 'here'}\n"
 
 
+@pytest.mark.parametrize(
+    ("lines", "secrets", "login"),
+    [
+        ("REDIS_PASSWORD=a", {}, "::"),  # the client reads it itself
+        ("REDIS_PASSWORD=a", {"redis_password": "b"}, "sahool-admin:b:b"),
+        ("REDIS_PASSWORD=a", {"redis_sentinel_password": "b"}, "sahool-admin:a:a"),
+        ("REDIS_PASSWORD=a\nREDIS_DEFAULT_USER='off'", {}, "sahool-admin:a:a"),
+        ("REDIS_ADMIN_PASSWORD=a", {"redis_password": "b"}, "sahool-admin:a:a"),
+        ("", {"redis_password": "b", "redis_admin_password": "c"}, "sahool-admin:c:c"),
+        ("REDIS_USERNAME=sahool-app\nREDIS_PASSWORD=a", {"redis_password": "b"}, "::"),
+    ],
+)
+def test_the_login_is_the_one_that_the_servers_find(
+    tmp_path: Path, lines: str, secrets: dict[str, str], login: str
+) -> None:
+    shutil.copytree(
+        ROOT / "compose", tmp_path / "compose", ignore=shutil.ignore_patterns("redis_*password")
+    )
+    (tmp_path / ".env").write_text(lines)
+    for name, password in secrets.items():
+        (tmp_path / "compose" / "secrets" / name).write_text(f"{password}\n")
+    program = tmp_path / ".venv" / "bin" / "sahool-cache"
+    program.parent.mkdir(parents=True)
+    program.write_text(
+        '#!/bin/sh\necho "${REDIS_USERNAME:-}:${REDIS_PASSWORD:-}:${REDIS_SENTINEL_PASSWORD:-}"\n'
+    )
+    program.chmod(0o755)
+    done = subprocess.run(
+        [tmp_path / "compose" / "health-check.sh"],
+        capture_output=True,
+        check=True,
+        cwd="/",
+        env={"PATH": "/usr/bin:/bin"},
+        text=True,
+        timeout=10,
+    )
+    assert (done.stdout, done.stderr) == (f"{login}\n", "")
+
+
 @pytest.mark.skipif(shutil.which("flock") is None, reason="there is no flock here")
 def test_no_second_rolling_upgrade_begins_while_one_is_under_way(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "compose", tmp_path / "compose")
