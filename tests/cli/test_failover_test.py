@@ -424,6 +424,16 @@ def test_a_group_that_could_not_fail_over_is_left_alone(monkeypatch: pytest.Monk
         assert "master is not known" in refusal(ExitStatus.DOWN)
 
 
+def test_a_group_that_the_sentinels_do_not_know_is_called_that(
+    group: EmbeddedSentinel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readiness, "_WITHIN", 1.0)
+    settings = group.settings.model_copy(update={"master_name": "nobody"})
+    with pytest.raises(Refused, match="monitors no master named 'nobody'") as raised:
+        asyncio.run(ready_master(settings))
+    assert raised.value.status is ExitStatus.DOWN
+
+
 def test_placeholders_are_words_of_their_own_to_the_shell() -> None:
     evil = Address("h; rm -rf x", 6379)
     master = Master(name="m", address=Address("127.0.0.1", 6380), announced=evil)
