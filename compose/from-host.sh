@@ -1,15 +1,9 @@
 # Sourced by the scripts beside it: how `sahool-cache` on this host finds the compose group. What
 # the environment or .env says stands; the rest is as the compose file has it.
 
-cd "$(dirname "$0")/.." || exit
+CDPATH='' cd "$(dirname "$0")/.." || exit
 
-_said() {  # a variable of the environment, or of .env, where it may be quoted
-    eval "value=\${$1:-}"
-    if [ -z "$value" ] && [ -f .env ]; then
-        value=$(sed -n "s/^$1=//p" .env | tail -n 1 | sed "s/^\(['\"]\)\(.*\)\1\$/\2/")
-    fi
-    [ -n "$value" ]
-}
+. compose/settings.sh
 
 _default() {
     if ! _said "$1"; then
@@ -55,12 +49,15 @@ if _said REDIS_TLS; then
     esac
 fi
 
-# Where nobody comes in without a name, or the password is a file: the administrator of the group.
+# Where nobody comes in without a name, or a password is a file, which wins over the variable: the
+# administrator of the group.
 _is_administrator() {
     for each in REDIS_URL REDIS_USERNAME REDIS_PASSWORD_FILE; do
         ! _said "$each" || return 1
     done
     ! _said REDIS_DEFAULT_USER || [ "$value" != off ] || return 0
+    _beside REDIS_SECRETS ./secrets
+    [ ! -s "$place/redis_password" ] && [ ! -s "$place/redis_sentinel_password" ] || return 0
     ! _said REDIS_PASSWORD
 }
 

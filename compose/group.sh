@@ -3,19 +3,17 @@
 #     compose/group.sh up | down | logs | ps [what Compose takes]
 # `up` waits until all is healthy. WITHOUT="grafana prometheus" leaves services out.
 set -eu
-cd "$(dirname "$0")/.."
+CDPATH='' cd "$(dirname "$0")/.."
 
 die() {
     echo "$*" >&2
     exit 1
 }
 
-# setting NAME: from the environment, or else from .env.
+. compose/settings.sh
+
 setting() {
-    eval "value=\${$1-}"
-    if [ -z "$value" ] && [ -r .env ]; then
-        value=$(sed -n "s/^$1=//p" .env | tail -n 1 | tr -d "\"'")
-    fi
+    _said "$1" || true
     printf '%s' "$value"
 }
 

@@ -2,8 +2,8 @@
 # Brings the compose group to another image, one container after another, under load:
 #     REDIS_IMAGE=valkey/valkey:9 compose/rolling-upgrade.sh [--yes] [--no-backup]
 # A backup, the replicas, a failover, the old master, the sentinels; after each step the whole group
-# has to be well. It stops at the first trouble, with exit status 1. Run again, it goes on where it
-# stopped: containers of that image are passed over. docs/operations/rolling-upgrade.md tells more.
+# has to be well. It stops at the first trouble, with exit status 1. Run again on a group that is well,
+# it goes on: containers of that image are passed over. docs/operations/rolling-upgrade.md tells more.
 set -u
 . "$(dirname "$0")/from-host.sh"
 
@@ -21,9 +21,8 @@ say() {
 }
 
 stop() {
-    printf '%s\n' "Stopped: $*" \
-        "The group goes on as it is. To go on with the upgrade, run this again; to go back, see" \
-        "docs/operations/rolling-upgrade.md." >&2
+    printf '%s\n' "Stopped: $*" "The group goes on as it is. How to go on with the upgrade, and how to go back:" \
+        "docs/operations/rolling-upgrade.md, \"If it stops\"." >&2
     exit 1
 }
 
@@ -119,6 +118,12 @@ _said REDIS_IMAGE || usage
 image=$value
 export REDIS_IMAGE="$image"
 
+# Two at once would take two sentinels away, or a replica and the master. macOS has no flock.
+exec 9<compose/rolling-upgrade.sh
+if command -v flock >/dev/null && ! flock -n 9; then
+    echo "Another rolling upgrade is under way." >&2
+    exit 1
+fi
 docker image inspect "$image" >/dev/null 2>&1 || docker pull "$image" || stop "there is no $image"
 wanted=$(docker image inspect --format '{{.Id}}' "$image")
 is_well || stop "the group is not well as it is: see compose/health-check.sh"

@@ -12,7 +12,9 @@ case ${1:-} in
         sahool_cache failover-test "$@"
         ;;
     --container)  # what it calls itself with: stop | start, and the port of the master
-        docker "$2" "$(container_at "$3")"
+        name=$(container_at "$3")
+        [ -n "$name" ] || { echo "no container of the compose group is behind port $3" >&2; exit 1; }
+        docker "$2" "$name"
         ;;
     *)
         # By its port: the label of a master says who began as one.

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -25,10 +26,13 @@ from sahool_cache.cli import main
 from sahool_cache.cli.answer import Refused
 from sahool_cache.cli.exit_status import ExitStatus
 from sahool_cache.cli.failover import readiness
-from sahool_cache.cli.failover.fault import filled
+from sahool_cache.cli.failover.fault import Crash, filled
 from sahool_cache.cli.failover.readiness import Master, ready_master
 from sahool_cache.cli.failover.report import Bounds, report
 from sahool_cache.cli.failover.trial import Outcome
+from sahool_cache.cli.traffic import traffic
+from sahool_cache.cli.traffic.ledger import Kind
+from sahool_cache.cli.traffic.traffic import Traffic
 from sahool_cache.embedded import EmbeddedSentinel, Node
 from sahool_cache.embedded.binary import find_server
 from tests.cli.conftest import Cli, environment
@@ -252,7 +256,7 @@ def test_a_crash_is_measured_and_the_old_master_comes_back(cli: Cli, tmp_path: P
             crashes.end(old)
 
 
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_what_was_stopped_is_started_again_when_the_test_is_ended(
     end: signal.Signals, tmp_path: Path
 ) -> None:
@@ -287,6 +291,49 @@ def test_what_was_stopped_is_started_again_when_the_test_is_ended(
             crashes.end(old)
 
 
+@pytest.mark.asyncio
+@pytest.mark.parametrize("steps", [1, 2, 3, 5])
+async def test_a_stop_that_has_hardly_begun_is_taken_back(tmp_path: Path, steps: int) -> None:
+    stopped, started = tmp_path / "stopped", tmp_path / "started"
+    crash = Crash(f"touch {stopped}", f"test -e {stopped} && touch {started}")
+    beginning = asyncio.create_task(crash.begin())
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    beginning.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await beginning
+    assert await crash.undo() is None
+    assert started.exists()
+    started.unlink()
+    assert await crash.undo() is None
+    assert not started.exists(), "once"
+
+
+@pytest.mark.asyncio
+async def test_an_end_that_is_asked_for_while_the_master_starts_comes_afterwards(
+    tmp_path: Path,
+) -> None:
+    started, goes_on = tmp_path / "started", asyncio.Event()
+    crash = Crash("true", f"kill -INT $PPID; sleep 0.1; touch {started}")
+    await crash.begin()
+
+    async def course() -> None:
+        await crash.undo()
+        assert started.exists()
+        await asyncio.sleep(60)
+        goes_on.set()
+
+    task = asyncio.create_task(course())
+    before = signal.signal(signal.SIGINT, lambda *_: task.cancel())
+    try:
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert started.exists()
+    assert not goes_on.is_set()
+
+
 async def anyone_is_master(group: EmbeddedSentinel) -> Node:
     async with asyncio.timeout(30):
         while True:
@@ -295,6 +342,66 @@ async def anyone_is_master(group: EmbeddedSentinel) -> Node:
                 if isinstance(reply, list) and reply[0] == "master":
                     return group.master
             await asyncio.sleep(0.1)
+
+
+class Waiting:
+    """
+    A client whose calls wait for a master.
+    """
+
+    title = prefix = "waiting"
+
+    def __init__(self) -> None:
+        self.master = asyncio.Event()
+        self.made = 0
+
+    async def open(self) -> None:
+        """
+        Has nothing to do.
+        """
+
+    async def call(self, kind: Kind, number: int) -> None:
+        """
+        Waits.
+        """
+        await self.master.wait()
+        self.made += 1
+
+    async def aclose(self) -> None:
+        """
+        Has nothing to do.
+        """
+
+
+@pytest.mark.asyncio
+async def test_a_call_that_was_given_up_makes_no_key_after_they_were_removed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(traffic, "LAST_CALLS", 0.1)
+    client = Waiting()
+    calls = Traffic(client, Random(1))
+    calls.start()
+    await asyncio.sleep(2 * traffic.PACE)
+    await calls.stop()
+    client.master.set()
+    await asyncio.sleep(0.1)  # the keys are removed now
+    await calls.aclose()
+    assert len(calls.ledger.calls) > 10
+    assert client.made == 0
+
+
+def test_a_measurement_is_told_where_the_writes_cannot_be_looked_up(cli: Cli) -> None:
+    rights = "on >s3cret ~* &* +@all -smismember"
+    group = EmbeddedSentinel(password="s3cret", sentinel_debug=QUICK)
+    with opened(group):
+        for node in (group.master, *group.replicas):
+            asyncio.run(group.command(node, "ACL", "SETUSER", "default", *rights.split()))
+        done = cli("failover-test", "--yes", "--json", "--seconds", "0.5", settings=group.settings)
+        told = json.loads(done.stdout)
+        assert (done.returncode, told["lost"], told["doubled"]) == (1, None, None)
+        assert told["problems"] == ["what was written could not be counted"]
+        assert "smismember" in done.stderr
+        assert told["new"] == str(group.master.address)
 
 
 def test_a_group_that_could_not_fail_over_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -315,6 +422,16 @@ def test_a_group_that_could_not_fail_over_is_left_alone(monkeypatch: pytest.Monk
         for node in (group.master, *group.sentinels):
             asyncio.run(group.kill(node))
         assert "master is not known" in refusal(ExitStatus.DOWN)
+
+
+def test_a_group_that_the_sentinels_do_not_know_is_called_that(
+    group: EmbeddedSentinel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readiness, "_WITHIN", 1.0)
+    settings = group.settings.model_copy(update={"master_name": "nobody"})
+    with pytest.raises(Refused, match="monitors no master named 'nobody'") as raised:
+        asyncio.run(ready_master(settings))
+    assert raised.value.status is ExitStatus.DOWN
 
 
 def test_placeholders_are_words_of_their_own_to_the_shell() -> None:

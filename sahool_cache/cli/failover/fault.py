@@ -11,7 +11,7 @@ import signal
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import IO, Protocol
+from typing import Protocol
 
 from sahool_cache.address import Address
 from sahool_cache.cli.answer import Refused
@@ -19,7 +19,10 @@ from sahool_cache.cli.exit_status import ExitStatus
 from sahool_cache.cli.failover.readiness import Master
 from sahool_cache.cli.servers import Servers, Unanswered
 
-__all__ = ["Crash", "Fault", "Planned", "filled"]
+__all__ = ["ENDS", "Crash", "Fault", "Planned", "filled"]
+
+ENDS = (signal.SIGTERM, signal.SIGHUP)
+"""What ends a test as Ctrl-C does: a kill, and a terminal that is closed."""
 
 _COMMAND_WITHIN = 60.0
 """Seconds that a command of the user may take: `docker stop` waits 20 s for a server by itself."""
@@ -97,14 +100,15 @@ class Crash:
     def __init__(self, stop: str, start: str) -> None:
         self._stop = stop
         self._start = start
-        self._stopping: _Shell | None = None
+        self._stopping: asyncio.Task[str | None] | None = None
 
     async def begin(self) -> None:
         """
         Runs the first; it may not fail.
         """
-        self._stopping = await _Shell.run(self._stop)
-        if complaint := await self._stopping.ended():
+        self._stopping = asyncio.create_task(_complaint(self._stop), name="failover-test:stop")
+        # Shielded: a command that has begun ends before the other one begins.
+        if complaint := await asyncio.shield(self._stopping):
             raise Refused(f"--stop failed: {complaint}")
 
     async def undo(self) -> str | None:
@@ -114,9 +118,9 @@ class Crash:
         if self._stopping is None:
             return None
         with _uninterrupted():
-            await self._stopping.ended()
+            await self._stopping
+            complaint = await _complaint(self._start)
             self._stopping = None
-            complaint = await (await _Shell.run(self._start)).ended()
         return f"--start failed: {complaint}" if complaint else None
 
 
@@ -135,53 +139,58 @@ def filled(command: str, master: Master) -> str:
     return command
 
 
-class _Shell:
+async def _complaint(command: str) -> str | None:
     """
-    A shell command in a session of its own: a Ctrl-C at the terminal does not reach it.
+    Runs a shell command to its end; what went wrong. It is killed when it takes too long, and has a
+    session of its own: a Ctrl-C at the terminal does not reach it.
     """
-
-    def __init__(self, process: asyncio.subprocess.Process, output: IO[bytes]) -> None:
-        self._process = process
-        self._output = output
-
-    @classmethod
-    async def run(cls, command: str) -> _Shell:
+    try:
         # A file, not a pipe: a server that the command leaves behind would hold a pipe open.
-        output = tempfile.TemporaryFile()  # noqa: SIM115  # it lives as long as this
-        process = await asyncio.create_subprocess_shell(
-            command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=output,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-        )
-        return cls(process, output)
+        with tempfile.TemporaryFile() as output:
+            process = await asyncio.create_subprocess_shell(
+                command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True,
+            )
+            status = await _ended(process)
+            output.seek(0)
+            said = output.read().decode("utf-8", "replace").strip()[-_TOLD:]
+    except OSError as error:
+        return str(error)
+    if status is None:
+        return f"it took more than {_COMMAND_WITHIN:.0f} s"
+    return f"exit status {status}" + (f": {said}" if said else "") if status else None
 
-    async def ended(self) -> str | None:
-        """
-        What went wrong, once it has ended; it is killed when it takes too long.
-        """
-        try:
-            async with asyncio.timeout(_COMMAND_WITHIN):
-                status = await self._process.wait()
-        except TimeoutError:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            await self._process.wait()
-            return f"it took more than {_COMMAND_WITHIN:.0f} s"
-        if status == 0:
-            return None
-        self._output.seek(0)
-        said = self._output.read().decode("utf-8", "replace").strip()[-_TOLD:]
-        return f"exit status {status}" + (f": {said}" if said else "")
+
+async def _ended(process: asyncio.subprocess.Process) -> int | None:
+    try:
+        async with asyncio.timeout(_COMMAND_WITHIN):
+            return await process.wait()
+    except TimeoutError:
+        os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+        return None
 
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
+    """
+    Whoever ends the test now has to wait; a test that goes on is ended afterwards.
+    """
+    heard: list[int] = []
     # Functions, not SIG_IGN: what is ignored would be ignored by the commands, too.
-    both = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(each, lambda *_: None) for each in both]
+    before = {
+        each: signal.signal(each, lambda number, _: heard.append(number))
+        for each in (signal.SIGINT, *ENDS)
+        if signal.getsignal(each) is not signal.SIG_IGN
+    }
     try:
         yield
     finally:
-        for each, handler in zip(both, before, strict=True):
+        for each, handler in before.items():
             signal.signal(each, handler)
+    task = asyncio.current_task()
+    if heard and task is not None and not task.cancelling():
+        signal.raise_signal(signal.SIGINT)

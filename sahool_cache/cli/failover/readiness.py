@@ -9,6 +9,7 @@ from typing import Any
 
 from sahool_cache.address import Address
 from sahool_cache.cli.answer import Refused
+from sahool_cache.cli.escapes import printable
 from sahool_cache.cli.exit_status import ExitStatus
 from sahool_cache.cli.health import STATUS, findings, settled_health
 from sahool_cache.cli.servers import Servers, Unanswered, pairs
@@ -80,4 +81,5 @@ def _refused(why: str) -> Refused:
 
 def _unwell(found: dict[str, Any]) -> str:
     wrong = [words for status, words in findings(found) if status is not ExitStatus.OK]
+    wrong += [printable(found["why"])] if "why" in found else []
     return f"this group cannot be tested as it is: {'; '.join(wrong)}"

@@ -17,10 +17,11 @@ from redis.exceptions import RedisError
 
 from sahool_cache.address import Address
 from sahool_cache.cli.answer import Refused
+from sahool_cache.cli.escapes import printable
 from sahool_cache.cli.exit_status import ExitStatus
 from sahool_cache.cli.failover.fault import Crash, Fault, Planned, filled
 from sahool_cache.cli.failover.readiness import Master
-from sahool_cache.cli.servers import Servers
+from sahool_cache.cli.servers import Servers, Unanswered
 from sahool_cache.cli.traffic.evidence import Evidence, collect
 from sahool_cache.cli.traffic.ledger import WRITES, Kind
 from sahool_cache.cli.traffic.target import Ours
@@ -63,7 +64,7 @@ class Outcome:
     What was seen. Times are in seconds: from the fault to a new master and to a whole group, None
     if that did not come; the longest pauses without an acknowledged write and an answered read.
 
-    `lost` and `doubled` are None where there was nobody to ask for what was written.
+    `lost` and `doubled` are None where nobody told what was written.
     """
 
     old: Address
@@ -153,11 +154,11 @@ class _Trial:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._plan.within):
                     await self._replaced.wait()
+            return await fault.undo()
         except BaseException:
             if complaint := await fault.undo():
                 print(f"sahool-cache: {complaint}", file=sys.stderr)
             raise
-        return await fault.undo()
 
     def _fault(self) -> Fault:
         plan, master = self._plan, self._master
@@ -193,7 +194,11 @@ class _Trial:
                 raise reply
             return reply
 
-        return await collect(ask, self._ours.prefix, self._traffic.ledger.calls)
+        try:
+            return await collect(ask, self._ours.prefix, self._traffic.ledger.calls)
+        except (*Unanswered, RedisError) as error:
+            print(f"sahool-cache: {new}: {printable(error)}", file=sys.stderr)
+            return None
 
     def _outcome(
         self,

@@ -69,7 +69,8 @@ class Traffic:
 
     async def stop(self) -> None:
         """
-        Begins no more calls, and gives those in flight a moment; what is unanswered then failed.
+        Begins no more calls, and gives those in flight a moment; what is unanswered then failed,
+        and is not made later.
         """
         self._going = False
         self.ended = time.monotonic()
@@ -82,6 +83,8 @@ class Traffic:
                 Call(kind=kind, number=number, began=began, ended=now, error="no answer")
             )
         self._in_flight.clear()
+        for task in self._tasks:
+            task.cancel()
 
     async def aclose(self) -> None:
         """
