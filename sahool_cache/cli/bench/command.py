@@ -35,7 +35,7 @@ KEYS, KEPT_BYTES = 1000, 16 * 1024 * 1024
 """How many keys there are at most, and how much they hold."""
 
 WARM_UP = 0.5
-_COLUMNS = ("", "ops", "ops/s", "p50 ms", "p99 ms", "p99.9 ms", "CPU us/op", "errors")
+_COLUMNS = ("", "ops", "ops/s", "p50 ms", "p99 ms", "p99.9 ms", "max ms", "CPU us", "errors")
 
 
 def bench(
@@ -167,8 +167,8 @@ def _answer(
 
 
 def _words(each: Figures) -> Iterator[str]:
-    for value in (each.p50_ms, each.p99_ms, each.p999_ms):
-        yield "-" if value is None else f"{value:.2f}"
+    for value in (each.p50_ms, each.p99_ms, each.p999_ms, each.max_ms):
+        yield "-" if value is None else f"{value:.{2 if value < 100 else 0}f}"
     yield "-" if each.cpu_us is None else f"{each.cpu_us:.0f}"
     yield f"{sum(each.errors.values()):,}"
 

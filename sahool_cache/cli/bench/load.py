@@ -35,6 +35,7 @@ class Figures:
     p50_ms: float | None
     p99_ms: float | None
     p999_ms: float | None
+    max_ms: float | None
     cpu_us: float | None
     errors: dict[str, int]
 
@@ -91,6 +92,7 @@ def figures(
         p50_ms=_percentile(ordered, 0.5),
         p99_ms=_percentile(ordered, 0.99),
         p999_ms=_percentile(ordered, 0.999),
+        max_ms=_percentile(ordered, 1.0),
         cpu_us=round(cpu / operations * 1e6, 1) if operations else None,
         errors=dict(errors),
     )
