@@ -103,6 +103,18 @@ class Survey:
     sentinels: tuple[SentinelWord, ...]
     servers: tuple[ServerWord, ...]
 
+    def heading(self) -> dict[str, Any]:
+        """
+        What the JSON documents of all looks at the group begin with.
+        """
+        return {
+            "status": self.health["status"],
+            "why": self.health.get("why"),
+            "master_name": self.settings.master_name,
+            "epoch": self.epoch,
+            "provisional": self.topology.provisional,
+        }
+
     @property
     def unexplained(self) -> str | None:
         """

@@ -48,11 +48,7 @@ def topology(*, url: Url = None, within: Within = 3.0, as_json: AsJson = False) 
 def _document(survey: Survey) -> dict[str, Any]:
     view = survey.newest
     return {
-        "status": survey.health["status"],
-        "why": survey.health.get("why"),
-        "master_name": survey.settings.master_name,
-        "epoch": survey.epoch,
-        "provisional": survey.topology.provisional,
+        **survey.heading(),
         "quorum": view.quorum if view is not None else None,
         "down_after": view.down_after if view is not None else None,
         "servers": [_server(survey, word) for word in survey.servers],

@@ -88,6 +88,7 @@ def environment(settings: RedisSettings | None) -> dict[str, str]:
     told |= {
         "REDIS_SENTINELS": ",".join(map(str, settings.sentinels)),
         "REDIS_MASTER_NAME": settings.master_name,
+        "REDIS_ADDRESS_MAP": ",".join(f"{a}={b}" for a, b in settings.address_map.items()),
     }
     if settings.password is not None:
         told["REDIS_PASSWORD"] = settings.password.get_secret_value()

@@ -9,14 +9,8 @@ from typing import Any
 
 from sahool_cache import RedisClient, RedisSettings
 from sahool_cache.embedded import EmbeddedSentinel
-from tests.house import ROOT
 
-__all__ = [
-    "ballast",
-    "contents",
-    "environment",
-    "fill",
-]
+__all__ = ["ballast", "contents", "fill"]
 
 LIBRARY = "#!lua name=lib\nredis.register_function('one', function() return 1 end)"
 NUMBERS = (0, 3, 15)
@@ -96,18 +90,3 @@ async def _read(redis: RedisClient, key: bytes) -> Any:
             del each["entries-read"], each["lag"]
         return await redis.xrange(key), groups, await redis.xpending(key, "group")
     return await redis.get(key)
-
-
-def environment(settings: RedisSettings) -> dict[str, str]:
-    """
-    The environment of a process that is to find that group, and no other.
-    """
-    env = {name: value for name, value in os.environ.items() if not name.startswith("REDIS_")}
-    password = settings.password.get_secret_value() if settings.password else ""
-    return env | {
-        "PYTHONPATH": str(ROOT),
-        "REDIS_SENTINELS": ",".join(map(str, settings.sentinels)),
-        "REDIS_MASTER_NAME": settings.master_name,
-        "REDIS_PASSWORD": password,
-        "REDIS_ADDRESS_MAP": ",".join(f"{a}={b}" for a, b in settings.address_map.items()),
-    }

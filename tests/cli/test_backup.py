@@ -32,12 +32,8 @@ from sahool_cache.cli.restore.scratch import Scratch
 from sahool_cache.embedded import EmbeddedSentinel, Node
 from sahool_cache.embedded.binary import find_server
 from tests.chaos.proxy import ProxiedGroup
-from tests.cli.conftest import Cli
-from tests.cli.contents import (
-    ballast,
-    environment,
-    fill,
-)
+from tests.cli.conftest import Cli, environment
+from tests.cli.contents import ballast, fill
 from tests.security.roles import grant, password_of, refusals, servers
 from tests.security.servers import program, redis_server
 

@@ -31,13 +31,8 @@ from sahool_cache.cli.restore.scratch import Scratch
 from sahool_cache.cli.restore.target import open_targets, patient
 from sahool_cache.embedded import EmbeddedSentinel
 from sahool_cache.embedded.binary import find_server
-from tests.cli.conftest import Cli
-from tests.cli.contents import (
-    ballast,
-    contents,
-    environment,
-    fill,
-)
+from tests.cli.conftest import Cli, environment
+from tests.cli.contents import ballast, contents, fill
 from tests.cli.test_backup import order as backup_order
 from tests.security.roles import as_client, grant, refusals, servers
 from tests.security.servers import redis_server

@@ -16,8 +16,8 @@ from sahool_cache.address import Address
 from sahool_cache.cli.doctor.facts import Clock, Member, Role
 from sahool_cache.cli.doctor.questions import QUESTIONS, Question
 from sahool_cache.cli.servers import Servers, Unanswered, read_info, reason
-from sahool_cache.connection.faults import DialFailed
-from sahool_cache.rights import RIGHTS
+from sahool_cache.connection.faults import DialFailed, without_arguments
+from sahool_cache.rights import RIGHTS, right_to
 from sahool_cache.settings import RedisSettings
 
 __all__ = ["Asker", "Place"]
@@ -116,7 +116,7 @@ class Asker:
         return missing
 
     async def _subscription(self, member: Member) -> dict[str, str]:
-        right = next(each for each in RIGHTS if each.command == "PSUBSCRIBE")
+        right = right_to("PSUBSCRIBE on a sentinel")
         try:
             await self._servers.listen(member.dialled, lambda *_: None)
         except redis_errors.ResponseError as error:
@@ -148,7 +148,7 @@ def _why_refused(error: Exception, question: Question) -> str:
         return f"{question.asked} is refused by an ACL; it needs {question.right}"
     if _is_unknown(error):
         return f"{question.asked} is not known there: an old version, or rename-command"
-    return f"{question.asked} is answered with: {_said(error)}"
+    return f"{question.asked} is answered with: {without_arguments(error)}"
 
 
 def _why_missing(error: Exception) -> str:
@@ -157,7 +157,3 @@ def _why_missing(error: Exception) -> str:
 
 def _is_unknown(reply: object) -> bool:
     return isinstance(reply, redis_errors.ResponseError) and str(reply).startswith(_NOT_KNOWN)
-
-
-def _said(error: Exception) -> str:
-    return str(error).partition(", with args")[0] or type(error).__name__

@@ -5,7 +5,7 @@ answer if not where they are announced.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from sahool_cache.address import Address
@@ -66,13 +66,20 @@ def _is_sentinel(row: Mapping[str, str]) -> bool:
 
 def _once(sentinels: list[Member]) -> Iterator[Member]:
     # Each once, under the address by which the others know it.
-    announced = {row.get("runid"): address for each in sentinels for address, row in rows(each)}
+    announced = _names(sentinels)
     met = set()
     for each in sentinels:
         run_id = each.run_id
         if run_id is None or run_id not in met:
             met.add(run_id)
             yield replace(each, address=announced.get(run_id, each.address))
+
+
+def _names(sentinels: Iterable[Member]) -> dict[str | None, Address]:
+    """
+    Under which address these sentinels know whom, by run id.
+    """
+    return {row.get("runid"): address for each in sentinels for address, row in rows(each)}
 
 
 def _servers(facts: Facts) -> list[Place]:
@@ -91,7 +98,7 @@ def _judged(facts: Facts) -> Facts:
     The same facts with what the sentinels say of each member.
     """
     told = [each for sentinel in facts.voices for each in rows(sentinel)]
-    names = {row.get("runid"): address for address, row in told}
+    names = _names(facts.voices)
 
     def judged(member: Member) -> Member:
         seen = [is_down(row) for address, row in told if address == member.address]
@@ -122,8 +129,7 @@ def _nearby(facts: Facts) -> list[Place]:
 
 
 def _joined(facts: Facts, nearby: list[Member]) -> Facts:
-    told = [each for sentinel in facts.voices for each in rows(sentinel)]
-    names = {row.get("runid"): address for address, row in told}
+    names = _names(facts.voices)
     met = {names.get(each.run_id): each for each in reversed(nearby) if each.silent is None}
     elsewhere = {
         each.address: met[each.address].dialled

@@ -12,7 +12,7 @@ import typer
 
 from sahool_cache.cli.answer import Answer, ask, conclude, screen
 from sahool_cache.cli.failover import options
-from sahool_cache.cli.failover.fault import ENDS, filled
+from sahool_cache.cli.failover.fault import ENDS, filled, handled
 from sahool_cache.cli.failover.readiness import Master, ready_master
 from sahool_cache.cli.failover.report import Bounds, report
 from sahool_cache.cli.failover.trial import Plan, Say, run_trial
@@ -61,7 +61,8 @@ def failover_test(  # noqa: PLR0913  # one option each
     )
 
     async def test() -> Answer:
-        with _ended_in_order():
+        # Other ends are a Ctrl-C: what was stopped must be started again.
+        with handled(ENDS, lambda *_: signal.raise_signal(signal.SIGINT)):
             master = await ready_master(settings)
             ask(_question(master, plan), yes=yes)
             with _progress(as_json=as_json) as say:
@@ -82,23 +83,6 @@ def _question(master: Master, plan: Plan) -> str:
         f"This stops {master.address}, the master of {master.name}, with\n    {stop}\n"
         f"and starts it again with\n    {start}\nGo on?"
     )
-
-
-@contextmanager
-def _ended_in_order() -> Iterator[None]:
-    """
-    Other ends are a Ctrl-C: what was stopped must be started again. `nohup` keeps its meaning.
-    """
-    before = {
-        each: signal.signal(each, lambda *_: signal.raise_signal(signal.SIGINT))
-        for each in ENDS
-        if signal.getsignal(each) is not signal.SIG_IGN
-    }
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
 
 
 @contextmanager

@@ -9,8 +9,9 @@ import os
 import shlex
 import signal
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import Protocol
 
 from sahool_cache.address import Address
@@ -19,7 +20,7 @@ from sahool_cache.cli.exit_status import ExitStatus
 from sahool_cache.cli.failover.readiness import Master
 from sahool_cache.cli.servers import Servers, Unanswered
 
-__all__ = ["ENDS", "Crash", "Fault", "Planned", "filled"]
+__all__ = ["ENDS", "Crash", "Fault", "Planned", "filled", "handled"]
 
 ENDS = (signal.SIGTERM, signal.SIGHUP)
 """What ends a test as Ctrl-C does: a kill, and a terminal that is closed."""
@@ -175,22 +176,33 @@ async def _ended(process: asyncio.subprocess.Process) -> int | None:
 
 
 @contextmanager
+def handled(
+    signals: Iterable[signal.Signals], handler: Callable[[int, FrameType | None], object]
+) -> Iterator[None]:
+    """
+    Calls `handler` for these signals meanwhile; one that is ignored stays so, as `nohup` wants.
+    """
+    before = {
+        each: signal.signal(each, handler)
+        for each in signals
+        if signal.getsignal(each) is not signal.SIG_IGN
+    }
+    try:
+        yield
+    finally:
+        for each, previous in before.items():
+            signal.signal(each, previous)
+
+
+@contextmanager
 def _uninterrupted() -> Iterator[None]:
     """
     Whoever ends the test now has to wait; a test that goes on is ended afterwards.
     """
     heard: list[int] = []
     # Functions, not SIG_IGN: what is ignored would be ignored by the commands, too.
-    before = {
-        each: signal.signal(each, lambda number, _: heard.append(number))
-        for each in (signal.SIGINT, *ENDS)
-        if signal.getsignal(each) is not signal.SIG_IGN
-    }
-    try:
+    with handled((signal.SIGINT, *ENDS), lambda number, _: heard.append(number)):
         yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
     task = asyncio.current_task()
     if heard and task is not None and not task.cancelling():
         signal.raise_signal(signal.SIGINT)

@@ -58,11 +58,7 @@ def _document(survey: Survey, figures: list[Figures], *, verbose: bool) -> dict[
         for told, word in zip(servers, survey.servers, strict=True):
             told["info"] = {name: word.sections.get(name, {}) for name in SECTIONS}
     return {
-        "status": survey.health["status"],
-        "why": survey.health.get("why"),
-        "master_name": survey.settings.master_name,
-        "epoch": survey.epoch,
-        "provisional": survey.topology.provisional,
+        **survey.heading(),
         "last_failover": _last_failover(survey),
         "servers": servers,
         "sentinels": [
